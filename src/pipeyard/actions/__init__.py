@@ -1,0 +1,1 @@
+"""What a pipeline's actions do: one module per provider, found by its action type id."""

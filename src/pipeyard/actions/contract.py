@@ -1,0 +1,98 @@
+"""The contract between the engine and a provider: everything resolved goes in, everything worth keeping comes out."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+from msgspec import Struct
+
+from pipeyard.definition.model import ActionTypeId, Definition, EnvironmentVariable, OutputArtifact
+from pipeyard.progress import Observer
+from pipeyard.threads import Stop
+
+
+class Artifact(Struct, frozen=True, kw_only=True):
+    """An artifact in the artifact store: `location` is opaque to everybody but that store."""
+
+    name: str
+    location: str
+    revision: str = ""  # a source's revision: a commit id, a version id, a digest
+    revision_summary: str = ""
+    created_s: int = 0  # the revision's own time in Unix seconds; images made from it clamp to it
+
+
+class ActionRequest(Struct, frozen=True, kw_only=True):
+    """Everything resolved: there is no #{...} left in it."""
+
+    action_execution_id: str  # the same after a crash: use it as idempotency key
+    pipeline_execution_id: str
+    pipeline: str
+    stage: str
+    action: str
+    type_id: ActionTypeId
+    configuration: dict[str, str]
+    commands: Sequence[str] = ()
+    environment_variables: Sequence[EnvironmentVariable] = ()
+    output_variables: Sequence[str] = ()  # names that a Commands action exports
+    region: str = ""
+    timeout_s: int | None = None
+    inputs: dict[str, Artifact]
+    outputs: Sequence[OutputArtifact] = ()
+    definition: Definition  # what surrounds the pipeline: repositories, projects, connections
+
+
+class Published(Struct, frozen=True, kw_only=True):
+    """An image that an action published."""
+
+    repository: str
+    tags: list[str]
+    digest: str
+    size: int
+    references: list[str]
+
+
+class ActionResult(Struct, frozen=True, kw_only=True):
+    outputs: dict[str, Artifact] = {}
+    variables: dict[str, str] = {}
+    summary: str = ""
+    published: list[Published] = []
+    external_url: str = ""
+
+
+class Artifacts(Protocol):
+    """The artifact store as an action sees it."""
+
+    def keep(self, name: str, folder: Path, *, revision: str = "", summary: str = "", created_s: int = 0) -> Artifact:
+        """Stores a folder's content; the folder may be consumed (moved)."""
+
+    def folder(self, artifact: Artifact) -> Path:
+        """The artifact's content as a folder to read from; not to be written to."""
+
+
+class Tools(Protocol):
+    """What an action may use: handed in by `service`, replaced in tests."""
+
+    @property
+    def artifacts(self) -> Artifacts: ...
+
+    @property
+    def observe(self) -> Observer: ...
+
+    @property
+    def stop(self) -> Stop: ...
+
+    @property
+    def workspace(self) -> Path:
+        """Empty, this action's alone, removed afterwards."""
+
+
+class Action(Protocol):
+    """A provider. May run again from the start after a crash; must leave the same world as one run."""
+
+    type_id: ClassVar[ActionTypeId]
+
+    def check(self, configuration: Mapping[str, str]) -> Iterable[str]:
+        """Complaints about a declared configuration, before anything runs; #{...} may stand in any value."""
+
+    def perform(self, request: ActionRequest, tools: Tools) -> ActionResult:
+        """Raises ActionFailed (or another PipeyardError) when it did not work out, Stopped when stopped."""

@@ -1,0 +1,54 @@
+"""Errors and problems as people read them: place, message, the line itself with a caret, and the next move."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+
+from pipeyard.errors import BuildFailed, InvalidDefinition, PipeyardError, Place, Problem
+
+
+def show_error(error: PipeyardError) -> None:
+    """Writes an error to stderr. An InvalidDefinition shows each of its problems."""
+    if isinstance(error, InvalidDefinition):
+        show_problems(error.problems)
+        click.echo(click.style("error: ", fg="red", bold=True) + error.message, err=True)
+        if error.hint:
+            click.echo(f"  hint: {error.hint}", err=True)
+        return
+    _show("error", error.message, error.place, error.hint, "")
+    if isinstance(error, BuildFailed) and error.output:
+        click.echo("  last output:", err=True)
+        for line in error.output.rstrip("\n").splitlines()[-20:]:
+            click.echo(f"  | {line}", err=True)
+
+
+def show_problems(problems: Iterable[Problem]) -> None:
+    for problem in problems:
+        _show(problem.severity, problem.message, problem.place, problem.hint, problem.rule)
+
+
+def _show(severity: str, message: str, place: Place | None, hint: str, rule: str) -> None:
+    where = f"{place}: " if place and place.file else ""
+    label = severity + (f"[{rule}]" if rule else "")
+    colour = "red" if severity == "error" else "yellow"
+    click.echo(click.style(where, bold=True) + click.style(f"{label}: ", fg=colour, bold=True) + message, err=True)
+    for line in _excerpt(place):
+        click.echo(line, err=True)
+    if hint:
+        click.echo(f"  hint: {hint}", err=True)
+
+
+def _excerpt(place: Place | None) -> list[str]:
+    if place is None or place.line < 1:
+        return []
+    try:
+        lines = Path(place.file).read_text(encoding="utf-8", errors="replace").splitlines()
+        text = lines[place.line - 1].expandtabs(4)
+    except (OSError, IndexError):
+        return []
+    number = f"{place.line:>5}"
+    out = [f"{number} | {text[:200]}"]
+    if 0 < place.column <= min(len(text) + 1, 200):
+        out.append(f"{' ' * len(number)} | {' ' * (place.column - 1)}^")
+    return out

@@ -1,0 +1,79 @@
+"""The root of the command line: the table of commands, and the one place where errors become text and exit codes."""
+
+import importlib
+import sys
+from collections.abc import Mapping, Sequence
+
+import click
+
+from pipeyard.errors import PipeyardError, Stopped
+
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    # name: (module with a click command called `command`, short help)
+}
+
+IMAGE_COMMANDS: Mapping[str, tuple[str, str]] = {
+    # `pipeyard image NAME`: likewise
+}
+
+REGISTRY_COMMANDS: Mapping[str, tuple[str, str]] = {
+    # `pipeyard registry NAME`: likewise
+}
+
+
+class LazyGroup(click.Group):
+    """Knows its commands' names and help; imports a command only when it is called."""
+
+    def __init__(
+        self, name: str | None, table: Mapping[str, tuple[str, str]], help_text: str, **attributes: object
+    ) -> None:
+        super().__init__(name, help=help_text, **attributes)  # type: ignore[arg-type]
+        self.table = table
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*self.table, *super().list_commands(ctx)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in self.table:
+            command: click.Command = importlib.import_module(self.table[cmd_name][0]).command
+            return command
+        return super().get_command(ctx, cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        rows = [(name, text) for name, (_, text) in self.table.items()]
+        rows += [(name, found.get_short_help_str()) for name, found in self.commands.items()]
+        if rows:
+            with formatter.section("Commands"):
+                formatter.write_dl(rows)
+
+
+root = LazyGroup("pipeyard", COMMANDS, "AWS CodePipeline V2, anywhere: from a commit to a published image.")
+root.add_command(LazyGroup("image", IMAGE_COMMANDS, "Build images and move them between registries."))
+root.add_command(LazyGroup("registry", REGISTRY_COMMANDS, "The embedded OCI registry."))
+
+
+def run_command_line(arguments: Sequence[str]) -> int:
+    """Runs one command and gives its exit code; no exception passes, but an unexpected one says that it is our fault."""
+    try:
+        result = root.main(list(arguments), prog_name="pipeyard", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as help_shown:
+        click.echo(help_shown.format_message(), err=True)
+        return 2
+    except click.ClickException as wrong:
+        wrong.show()
+        return 2
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("pipeyard: stopped", err=True)
+        return 1
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1
+    except Stopped as stopped:
+        click.echo(f"pipeyard: stopped: {stopped.message}", err=True)
+        return 1
+    except PipeyardError as error:
+        from pipeyard.cli.complaints import show_error
+
+        show_error(error)
+        return error.exit_code
+    return result if isinstance(result, int) else 0

@@ -1,0 +1,1 @@
+"""Pipeline definitions: the model, the readers of every format, expressions, validation."""

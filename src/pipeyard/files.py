@@ -1,0 +1,72 @@
+"""Files that are whole or absent, and locks that the kernel frees when their holder dies."""
+
+import fcntl
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+
+@contextmanager
+def replace_file(path: Path, *, durable: bool, mode: int = 0o644) -> Iterator[BinaryIO]:
+    """Writes beside `path` and renames over it when the block ends well; an exception leaves the old file untouched.
+
+    `durable`: the bytes and the name survive a power failure (two fsyncs). A killed writer leaves only a file whose
+    name begins with `.tmp-`, which `sweep_temporaries` removes.
+    """
+    temporary = path.parent / f".tmp-{uuid.uuid4().hex}"
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        with os.fdopen(descriptor, "wb") as out:
+            yield out
+            out.flush()
+            if durable:
+                os.fsync(out.fileno())
+        os.rename(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    if durable:
+        sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes the names in a folder survive a power failure."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sweep_temporaries(folder: Path, older_than_s: float, now_s: float) -> int:
+    """Removes what killed writers left in a folder; gives how many. Living writers of younger files are safe."""
+    removed = 0
+    for entry in os.scandir(folder):
+        if entry.name.startswith(".tmp-") and now_s - entry.stat(follow_symlinks=False).st_mtime > older_than_s:
+            try:
+                os.unlink(entry.path)
+            except FileNotFoundError:
+                continue
+            removed += 1
+    return removed
+
+
+@contextmanager
+def locked(path: Path, *, shared: bool = False, wait: bool = True) -> Iterator[bool]:
+    """Holds an flock on `path` (made when missing) for the block; without `wait`, gives False when it is taken.
+
+    The kernel frees the lock when the process dies, however it dies.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,148 @@
+"""What the operator decided: flags over environment over the nearest pipeyard.toml over defaults, read once.
+
+Each setting `name` is `PIPEYARD_NAME` in the environment and `name` in pipeyard.toml. Tables are written in the
+environment as `KEY=VALUE,KEY=VALUE`, lists as `A,B`.
+"""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct, ValidationError, convert, field
+
+from pipeyard.errors import InputError, Place
+
+FILE_NAME = "pipeyard.toml"
+
+
+class RegistrySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One upstream registry, `[registries."docker.io"]`."""
+
+    mirror: str = ""  # base URL asked first
+    insecure: bool = False  # plain HTTP, or TLS that is not verified
+    proxy: bool = False  # the embedded registry pulls through and keeps what it fetched
+    ca_file: str = ""
+
+
+class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything that an operator may choose. `origins` tells of each value where it came from."""
+
+    home: Path
+    database: str = ""  # SQLAlchemy URL; empty: SQLite under home
+    artifacts: str = ""  # folder or s3:// URL; empty: under home
+    publish: str = "embedded"  # embedded, ecr, or HOST[/PREFIX]
+    registry_mirrors: dict[str, str] = {}  # host as written in a reference -> base URL
+    insecure_registries: tuple[str, ...] = ()  # hosts spoken to by plain HTTP
+    registries: dict[str, RegistrySettings] = {}
+    connections: dict[str, str] = {}  # connection ARN or owner/repository -> folder or git URL
+    account_id: str = "123456789012"
+    region: str = "us-east-1"
+    access_keys: dict[str, str] = {}  # id -> secret, for the AWS endpoint
+    users: dict[str, str] = {}  # name -> password, for the embedded registry
+    create_repository: bool = False  # publishing to ECR creates what is missing
+    cache_size_mb: int = 20_000  # local build cache is pruned to this
+    origins: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def database_url(self) -> str:
+        return self.database or f"sqlite:///{self.home / 'pipeyard.sqlite'}"
+
+    @property
+    def artifacts_url(self) -> str:
+        return self.artifacts or str(self.home / "artifacts")
+
+
+_SECRET = frozenset({"access_keys", "users"})
+_HIDDEN = frozenset({"home", "origins"})  # not settable from a file
+
+
+def load(flags: Mapping[str, Any], environ: Mapping[str, str], folder: Path) -> Settings:
+    """Settings for a process that starts in `folder`. A flag that is None was not given.
+
+    Raises InputError placed at the line of pipeyard.toml, or naming the variable of the environment.
+    """
+    values: dict[str, Any] = {"home": _default_home(environ)}
+    origins = dict.fromkeys(Settings.__struct_fields__, "default")
+    for name, value, origin in (
+        *_from_file(folder),
+        *_from_environment(environ),
+        *((name, value, "the command line") for name, value in flags.items() if value is not None),
+    ):
+        try:
+            values[name] = convert(value, _TYPES[name], strict=False)
+        except (ValidationError, ValueError) as error:
+            raise InputError(f"{name} from {origin} has a wrong value: {error}", place=_place(origin)) from error
+        origins[name] = origin
+    values["home"] = Path(values["home"]).expanduser().absolute()
+    return Settings(**values, origins=origins)
+
+
+def _annotations() -> dict[str, Any]:
+    from typing import get_type_hints
+
+    return {name: hint for name, hint in get_type_hints(Settings).items() if name in Settings.__struct_fields__}
+
+
+_TYPES = _annotations()
+
+
+def _default_home(environ: Mapping[str, str]) -> Path:
+    data = environ.get("XDG_DATA_HOME", "")
+    if data.startswith("/"):  # XDG Base Directory Specification: a relative path is ignored
+        return Path(data) / "pipeyard"
+    return Path(environ.get("HOME", "") or "/") / ".local/share/pipeyard"
+
+
+def _from_file(folder: Path) -> list[tuple[str, Any, str]]:
+    path = next((found for parent in (folder, *folder.parents) if (found := parent / FILE_NAME).is_file()), None)
+    if path is None:
+        return []
+    text = path.read_text(encoding="utf-8", errors="replace")
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        line = re.search(r"at line (\d+), column (\d+)", str(error))
+        place = Place(str(path), int(line[1]), int(line[2])) if line else Place(str(path))
+        raise InputError(f"not valid TOML: {error}", place=place) from error
+    known = [name for name in Settings.__struct_fields__ if name not in _HIDDEN]
+    out = []
+    for name, value in table.items():
+        line_number = _line_of(text, name)
+        if name not in known:
+            raise InputError(
+                f"unknown setting {name!r}", place=Place(str(path), line_number), hint=f"known are {', '.join(known)}"
+            )
+        out.append((name, value, f"{path}:{line_number}"))
+    return out
+
+
+def _line_of(text: str, name: str) -> int:
+    pattern = re.compile(rf"""^\s*\[*\s*["']?{re.escape(name)}["']?\s*[\].=]""")
+    return next((number for number, line in enumerate(text.splitlines(), 1) if pattern.match(line)), 1)
+
+
+def _place(origin: str) -> Place | None:
+    file, _, line = origin.rpartition(":")
+    return Place(file, int(line)) if file and line.isdigit() else None
+
+
+def _from_environment(environ: Mapping[str, str]) -> list[tuple[str, Any, str]]:
+    out: list[tuple[str, Any, str]] = []
+    for name in Settings.__struct_fields__:
+        text = environ.get(f"PIPEYARD_{name.upper()}")
+        if not text or name in {"origins", "registries"}:
+            continue
+        origin = f"PIPEYARD_{name.upper()} in the environment"
+        if _TYPES[name] == dict[str, str]:
+            separator = ":" if name in _SECRET else "="
+            pairs = [part.partition(separator) for part in text.split(",") if part.strip()]
+            if any(not middle for _, middle, _ in pairs):
+                raise InputError(f"{origin} is not a list of KEY{separator}VALUE")
+            out.append((name, {key.strip(): value.strip() for key, _, value in pairs}, origin))
+        elif _TYPES[name] == tuple[str, ...]:
+            out.append((name, [part.strip() for part in text.split(",") if part.strip()], origin))
+        else:
+            out.append((name, text, origin))
+    return out

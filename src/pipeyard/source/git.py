@@ -150,7 +150,7 @@ def _open_local(location: str) -> "Repository":
 
 
 def _fetched(origin: GitOrigin, mirror: Path, observe: Observer, stop: Stop, step: str) -> tuple["Repository", str]:
-    """Brings the ref of a remote repository into its mirror; gives the mirror and the name of what was fetched there."""
+    """Brings the ref of a remote repository into its mirror; gives the mirror and the name of the ref there."""
     import pygit2
 
     repository = pygit2.Repository(str(mirror)) if mirror.is_dir() else pygit2.init_repository(str(mirror), bare=True)

@@ -1,0 +1,25 @@
+"""Instructions become a graph, and the graph an image: `build_image(request, parts) -> Built`."""
+
+from pipeyard.image.build.building import build_image
+from pipeyard.image.build.request import (
+    BuildParts,
+    BuildRequest,
+    Built,
+    BuiltLayer,
+    BuiltPlatform,
+    Limits,
+    Publication,
+    Secret,
+)
+
+__all__ = [
+    "BuildParts",
+    "BuildRequest",
+    "Built",
+    "BuiltLayer",
+    "BuiltPlatform",
+    "Limits",
+    "Publication",
+    "Secret",
+    "build_image",
+]

@@ -1,0 +1,136 @@
+"""What a build is asked for, what it may use, and what it gives back."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Literal
+
+from msgspec import Struct, field
+
+from pipeyard.oci import Descriptor, Digest, ImageConfig, ImageManifest, Platform
+from pipeyard.progress import Observer, ignore
+from pipeyard.registry.blobs import BlobStore
+from pipeyard.registry.exchange import Destination, ImageOrigin, Published
+from pipeyard.threads import StopSignal
+
+if TYPE_CHECKING:
+    from pipeyard.image.sandbox import Sandbox
+
+Network = Literal["default", "host", "none"]
+
+
+class Secret(Struct, frozen=True, kw_only=True):
+    """A secret that `RUN --mount=type=secret` may see: the content itself, or a file that is read when it is needed."""
+
+    value: bytes = b""
+    path: Path | None = None
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """What one RUN may use; 0 is unlimited."""
+
+    memory: int = 0  # bytes
+    processes: int = 0
+    time_s: float = 0
+
+
+class BuildRequest(Struct, frozen=True, kw_only=True):
+    """One image to build. Equal requests over equal files give equal digests.
+
+    `context` is a local folder; None builds without one (a Dockerfile alone). `dockerfile` is a file, default
+    `Dockerfile` in the context; `dockerfile_text` goes before it. `contexts` are named contexts: a folder,
+    `docker-image://REF`, `oci-layout://FOLDER[:TAG]`, `target:STAGE`, a git or http(s) URL.
+
+    `epoch_s` is the image's time (`created`, history), in a pipeline the commit's. Times of files in layers clamp to
+    `files_epoch_s`: it is a constant by default, so that a commit that changes nothing of a layer leaves its digest
+    alone. The build argument SOURCE_DATE_EPOCH sets both.
+    """
+
+    context: Path | None = None
+    dockerfile: Path | None = None
+    dockerfile_text: bytes | None = None
+    target: str = ""
+    arguments: Mapping[str, str] = {}
+    labels: Mapping[str, str] = {}
+    annotations: Mapping[str, str] = {}  # `[index:|manifest:]KEY` -> value
+    contexts: Mapping[str, str] = {}
+    platforms: tuple[Platform, ...] = ()  # empty: this machine's
+    secrets: Mapping[str, Secret] = {}
+    ssh: Mapping[str, str] = {}  # id -> socket or key file
+    epoch_s: int = 0
+    files_epoch_s: int = 0
+    compression: Literal["gzip", "zstd"] = "gzip"
+    network: Network = "default"
+    add_hosts: Mapping[str, str] = {}  # name -> address
+    hostname: str = ""
+    limits: Limits = Limits()
+    no_cache: bool = False
+    no_cache_filter: tuple[str, ...] = ()  # stage names
+    provenance: bool = False
+    sbom: bool = False
+
+
+class Publication(Struct, frozen=True, kw_only=True):
+    """One place that receives the image, under these tags (none: by its digest alone)."""
+
+    destination: Destination
+    tags: tuple[str, ...] = ()
+
+
+class BuildParts(Struct, frozen=True, kw_only=True):
+    """Everything with a side effect that a build may use. Safe to share between builds in threads and processes.
+
+    `cache` is the build cache's folder. `sandbox` is called when the first RUN has to be carried out. `clone` fetches a
+    git repository at a reference into an empty folder and gives the commit: the image room knows no git.
+    """
+
+    store: BlobStore
+    cache: Path
+    origin: ImageOrigin
+    sandbox: "Callable[[], Sandbox] | None" = None
+    publications: Sequence[Publication] = ()
+    clone: Callable[[str, str, Path, bool], str] | None = None  # remote, reference, folder, keep .git
+    observe: Observer = ignore
+    stop: StopSignal = field(default_factory=StopSignal)
+    now_s: Callable[[], float] = lambda: 0.0
+    threads: int = 2
+    cache_limit: int = 0  # bytes that the cache is pruned to afterwards; 0: not pruned
+
+
+class BuiltLayer(Struct, frozen=True, kw_only=True):
+    """A layer of the image; `open` reads its blob from a byte onwards, from wherever it is."""
+
+    descriptor: Descriptor
+    diff_id: Digest
+    open: Callable[[int], AbstractContextManager[BinaryIO]]
+
+
+class BuiltPlatform(Struct, frozen=True, kw_only=True):
+    """The image of one platform. Its blobs are in the store, but for base layers that nothing had to read."""
+
+    platform: Platform
+    descriptor: Descriptor
+    manifest: ImageManifest
+    manifest_data: bytes
+    config: ImageConfig
+    config_data: bytes
+    layers: tuple[BuiltLayer, ...]
+
+
+class Built(Struct, frozen=True, kw_only=True):
+    """The finished image. `root` is a manifest, or the index when there are several platforms or attestations."""
+
+    root: Descriptor
+    root_data: bytes
+    platforms: tuple[BuiltPlatform, ...]
+    published: tuple[Published, ...] = ()
+    steps: int = 0
+    cached_steps: int = 0
+
+    @property
+    def digest(self) -> Digest:
+        return self.root.digest
+
+    @property
+    def config_digest(self) -> Digest:
+        return self.platforms[0].manifest.config.digest

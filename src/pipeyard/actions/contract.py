@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 from msgspec import Struct
 
 from pipeyard.definition.model import ActionTypeId, Definition, EnvironmentVariable, OutputArtifact
 from pipeyard.progress import Observer
+from pipeyard.source import GitOrigin
 from pipeyard.threads import Stop
 
 
@@ -39,6 +40,7 @@ class ActionRequest(Struct, frozen=True, kw_only=True):
     inputs: dict[str, Artifact]
     outputs: Sequence[OutputArtifact] = ()
     definition: Definition  # what surrounds the pipeline: repositories, projects, connections
+    source_revision: str = ""  # the revision that this execution was started for; empty: the newest
 
 
 class Published(Struct, frozen=True, kw_only=True):
@@ -59,8 +61,20 @@ class ActionResult(Struct, frozen=True, kw_only=True):
     external_url: str = ""
 
 
+class ImageBuild(Struct, frozen=True, kw_only=True):
+    """An image to be built from a folder and published under tags of a repository, all tags or none."""
+
+    context: Path
+    dockerfile: Path  # within the context
+    repository: str
+    tags: Sequence[str]
+    registry_type: str = "private"  # or public
+    epoch_s: int = 0  # times in the image clamp to it
+    step: str = ""  # the step that the build's own steps belong to
+
+
 class Artifacts(Protocol):
-    """The artifact store as an action sees it."""
+    """The artifact store as one action sees it."""
 
     def keep(self, name: str, folder: Path, *, revision: str = "", summary: str = "", created_s: int = 0) -> Artifact:
         """Stores a folder's content; the folder may be consumed (moved)."""
@@ -85,11 +99,22 @@ class Tools(Protocol):
     def workspace(self) -> Path:
         """Empty, this action's alone, removed afterwards."""
 
+    @property
+    def git_mirrors(self) -> Path:
+        """Where fetched git repositories are kept between runs."""
+
+    def git_origin(self, request: ActionRequest, repository: str, connection_arn: str, branch: str) -> GitOrigin:
+        """The git repository that stands for `owner/name` on a connection. Raises InputError when none does."""
+
+    def publish_image(self, build: ImageBuild) -> Published:
+        """Builds, then publishes to wherever this execution publishes."""
+
 
 class Action(Protocol):
     """A provider. May run again from the start after a crash; must leave the same world as one run."""
 
-    type_id: ClassVar[ActionTypeId]
+    @property
+    def type_id(self) -> ActionTypeId: ...
 
     def check(self, configuration: Mapping[str, str]) -> Iterable[str]:
         """Complaints about a declared configuration, before anything runs; #{...} may stand in any value."""

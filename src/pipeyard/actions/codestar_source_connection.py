@@ -73,7 +73,7 @@ class CodeStarSourceConnection:
 def _variables(
     revision: GitRevision, wanted: CodeStarSourceConnectionConfiguration, provider_type: str
 ) -> dict[str, str]:
-    """Source: CodePipeline User Guide, "Variables reference". Git knows an author by the address: it is the AuthorId."""
+    """Source: CodePipeline User Guide, "Variables reference". Git knows authors by address: that is the AuthorId."""
     return {
         "AuthorDate": revision.author_date,
         "AuthorDisplayName": revision.author_name,

@@ -1,0 +1,514 @@
+"""What repositories hold: manifests, tags, links to blobs. One SQLite file, so that a publication is one transaction.
+
+Plain `sqlite3` and not SQLAlchemy, against the house's rule for tables: this file is opened by every build that
+publishes, sqlite3 imports in 5 ms and SQLAlchemy in 150, and there is no second database to be portable to.
+Readers never wait (write-ahead log); writers of several processes take turns for up to `BUSY_S`.
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from pipeyard.errors import InputError, RegistryError
+from pipeyard.oci import Digest
+from pipeyard.registry.manifests import ManifestFacts
+from pipeyard.registry.reference import is_repository_name, is_tag
+
+if TYPE_CHECKING:
+    import sqlite3
+
+BUSY_S = 60.0
+_VERSION = 1
+_SCHEMA = """
+CREATE TABLE repository (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    created_ms INTEGER NOT NULL,
+    immutable INTEGER NOT NULL DEFAULT 0,
+    lifecycle TEXT NOT NULL DEFAULT ''
+);
+CREATE TABLE manifest (
+    id INTEGER PRIMARY KEY,
+    repository INTEGER NOT NULL REFERENCES repository ON DELETE CASCADE,
+    digest TEXT NOT NULL,
+    media_type TEXT NOT NULL,
+    artifact_type TEXT NOT NULL,
+    subject TEXT,
+    image_bytes INTEGER NOT NULL,
+    pushed_ms INTEGER NOT NULL,
+    pulled_ms INTEGER NOT NULL DEFAULT 0,
+    data BLOB NOT NULL,
+    UNIQUE (repository, digest)
+);
+CREATE INDEX manifest_subject ON manifest (repository, subject) WHERE subject IS NOT NULL;
+CREATE TABLE child (
+    manifest INTEGER NOT NULL REFERENCES manifest ON DELETE CASCADE,
+    digest TEXT NOT NULL,
+    is_manifest INTEGER NOT NULL,
+    PRIMARY KEY (manifest, digest)
+) WITHOUT ROWID;
+CREATE INDEX child_digest ON child (digest);
+CREATE TABLE tag (
+    repository INTEGER NOT NULL REFERENCES repository ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    manifest INTEGER NOT NULL REFERENCES manifest ON DELETE CASCADE,
+    tagged_ms INTEGER NOT NULL,
+    PRIMARY KEY (repository, name)
+) WITHOUT ROWID;
+CREATE INDEX tag_manifest ON tag (manifest);
+CREATE TABLE link (
+    repository INTEGER NOT NULL REFERENCES repository ON DELETE CASCADE,
+    digest TEXT NOT NULL,
+    linked_ms INTEGER NOT NULL,
+    PRIMARY KEY (repository, digest)
+) WITHOUT ROWID;
+CREATE INDEX link_digest ON link (digest);
+"""
+
+
+class RepositoryRecord(Struct, frozen=True, kw_only=True):
+    name: str
+    created_ms: int
+    immutable: bool  # tags, once set, stay
+    lifecycle: str  # ECR's policy document, or empty
+
+
+class StoredManifest(Struct, frozen=True, kw_only=True):
+    digest: Digest
+    media_type: str
+    data: bytes
+
+
+class ImageRecord(Struct, frozen=True, kw_only=True):
+    """One manifest of a repository as lists of images show it."""
+
+    digest: Digest
+    media_type: str
+    artifact_type: str
+    subject: Digest | None
+    tags: tuple[str, ...]
+    image_bytes: int  # manifest, configuration and layers; of an index: all its images that are here
+    pushed_ms: int
+    pulled_ms: int  # 0: never
+    parents: tuple[Digest, ...] = ()  # indexes of this repository that hold it
+
+
+class Catalog:
+    """Safe for any number of threads and processes."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._idle: list[sqlite3.Connection] = []  # append and pop are atomic: a connection has one user at a time
+        self._opening = threading.Lock()  # guards _ready
+        self._ready = False
+
+    def close(self) -> None:
+        while self._idle:
+            self._idle.pop().close()
+
+    # Repositories
+
+    def repository(self, name: str) -> RepositoryRecord | None:
+        with self.reading() as db:
+            row = db.execute(
+                "SELECT name, created_ms, immutable, lifecycle FROM repository WHERE name = ?", (name,)
+            ).fetchone()
+        return _repository(row) if row else None
+
+    def repositories(self, after: str = "", limit: int = -1) -> tuple[RepositoryRecord, ...]:
+        """In the order of their names."""
+        with self.reading() as db:
+            rows = db.execute(
+                "SELECT name, created_ms, immutable, lifecycle FROM repository WHERE name > ? ORDER BY name LIMIT ?",
+                (after, limit),
+            ).fetchall()
+        return tuple(_repository(row) for row in rows)
+
+    def create_repository(self, name: str, now_ms: int) -> bool:
+        """False when it exists. Raises InputError for a name that is none."""
+        if not is_repository_name(name):
+            raise InputError(f"{name[:300]!r} is not a repository name")
+        with self.writing() as db:
+            done = db.execute("INSERT OR IGNORE INTO repository (name, created_ms) VALUES (?, ?)", (name, now_ms))
+            return done.rowcount > 0
+
+    def delete_repository(self, name: str) -> bool:
+        """With all manifests and tags; False when there is none."""
+        with self.writing() as db:
+            return db.execute("DELETE FROM repository WHERE name = ?", (name,)).rowcount > 0
+
+    def configure(self, name: str, *, immutable: bool | None = None, lifecycle: str | None = None) -> None:
+        """Changes what is given. Raises RegistryError (NAME_UNKNOWN)."""
+        with self.writing() as db:
+            repository = _id(db, name)
+            if immutable is not None:
+                db.execute("UPDATE repository SET immutable = ? WHERE id = ?", (int(immutable), repository))
+            if lifecycle is not None:
+                db.execute("UPDATE repository SET lifecycle = ? WHERE id = ?", (lifecycle, repository))
+
+    # Blobs
+
+    def link(self, name: str, digests: Iterable[Digest], now_ms: int) -> None:
+        """Makes blobs of the store readable in a repository, which is created when missing."""
+        with self.writing() as db:
+            _link(db, _make(db, name, now_ms), digests, now_ms)
+
+    def linked(self, name: str, digest: Digest) -> bool:
+        with self.reading() as db:
+            return db.execute(
+                "SELECT 1 FROM link JOIN repository ON id = repository WHERE name = ? AND digest = ?", (name, digest)
+            ).fetchone() is not None  # fmt: skip
+
+    def holders(self, digest: Digest) -> tuple[str, ...]:
+        """Repositories in which a blob is readable."""
+        with self.reading() as db:
+            rows = db.execute(
+                "SELECT name FROM link JOIN repository ON id = repository WHERE digest = ? ORDER BY name", (digest,)
+            ).fetchall()
+        return tuple(row[0] for row in rows)
+
+    def unlink(self, name: str, digest: Digest) -> bool:
+        """Takes a blob out of a repository; False when it is not in it.
+
+        Raises RegistryError (405, UNSUPPORTED) while a manifest of the repository needs it.
+        """
+        with self.writing() as db:
+            repository = _id(db, name)
+            row = db.execute(
+                "SELECT manifest.digest FROM child JOIN manifest ON id = manifest"
+                " WHERE child.digest = ? AND repository = ?",
+                (digest, repository),
+            ).fetchone()
+            if row:
+                raise RegistryError(
+                    f"manifest {row[0]} needs blob {digest}: delete the manifest first", status=405, code="UNSUPPORTED"
+                )
+            done = db.execute("DELETE FROM link WHERE repository = ? AND digest = ?", (repository, digest))
+            return done.rowcount > 0
+
+    # Manifests and tags
+
+    def put(
+        self,
+        name: str,
+        manifests: Sequence[ManifestFacts],
+        tags: Sequence[str],
+        now_ms: int,
+        *,
+        absent: Callable[[Digest], bool],
+        adopt: Iterable[Digest] = (),
+        sparse: bool = False,
+    ) -> tuple[Digest, ...]:
+        """Stores manifests, children first, and points all tags at the last one: everything, or nothing.
+
+        `absent` tells that a blob's bytes are not in the store: asked within the transaction, which the collection's
+        deletions cannot overlap. A blob must also be linked in this repository; `adopt` links blobs first. Gives
+        what the manifests refer to and is not here, which `sparse` permits; without it that is a RegistryError
+        (MANIFEST_BLOB_UNKNOWN). A subject may be missing always. Raises RegistryError (DENIED) when an immutable
+        tag would move.
+        """
+        for tag in tags:
+            if not is_tag(tag):
+                raise RegistryError(f"{tag[:200]!r} is not a tag", status=400, code="MANIFEST_INVALID")
+        missing: list[Digest] = []
+        with self.writing() as db:
+            repository = _make(db, name, now_ms)
+            _link(db, repository, adopt, now_ms)
+            row_id = 0
+            for facts in manifests:
+                missing += [blob for blob in facts.blobs if absent(blob) or not _has_link(db, repository, blob)]
+                missing += [digest for digest in facts.manifests if _manifest_id(db, repository, digest) is None]
+                if missing and not sparse:
+                    listed = ", ".join(dict.fromkeys(missing))
+                    raise RegistryError(
+                        f"{facts.digest} refers to what {name} does not have: {listed}",
+                        status=400,
+                        code="MANIFEST_BLOB_UNKNOWN",
+                    )
+                row_id = _insert(db, repository, facts, now_ms)
+            for tag in dict.fromkeys(tags):
+                _point(db, name, repository, tag, row_id, now_ms)
+        return tuple(dict.fromkeys(missing))
+
+    def manifest(self, name: str, key: str) -> StoredManifest | None:
+        """By tag, or by digest when `key` contains a colon."""
+        question = _BY_DIGEST if ":" in key else _BY_TAG
+        with self.reading() as db:
+            row = db.execute(question, (name, key)).fetchone()
+        return StoredManifest(digest=row[0], media_type=row[1], data=row[2]) if row else None
+
+    def tags(self, name: str, after: str = "", limit: int = -1) -> tuple[str, ...]:
+        """In the order of their bytes. Raises RegistryError (NAME_UNKNOWN)."""
+        with self.reading() as db:
+            rows = db.execute(
+                "SELECT name FROM tag WHERE repository = ? AND name > ? ORDER BY name LIMIT ?",
+                (_id(db, name), after, limit),
+            ).fetchall()
+        return tuple(row[0] for row in rows)
+
+    def referrers(self, name: str, subject: Digest) -> tuple[StoredManifest, ...]:
+        """Manifests whose subject it is, oldest first; the subject itself need not exist."""
+        with self.reading() as db:
+            rows = db.execute(
+                "SELECT digest, media_type, data FROM manifest JOIN repository ON repository.id = repository"
+                " WHERE name = ? AND subject = ? ORDER BY manifest.id",
+                (name, subject),
+            ).fetchall()
+        return tuple(StoredManifest(digest=row[0], media_type=row[1], data=row[2]) for row in rows)
+
+    def images(self, name: str) -> tuple[ImageRecord, ...]:
+        """Every manifest of a repository, newest first. Raises RegistryError (NAME_UNKNOWN)."""
+        with self.snapshot() as db:
+            repository = _id(db, name)
+            tags: dict[int, list[str]] = {}
+            for row_id, tag in db.execute("SELECT manifest, name FROM tag WHERE repository = ?", (repository,)):
+                tags.setdefault(row_id, []).append(tag)
+            parents: dict[str, list[Digest]] = {}
+            for child, parent in db.execute(
+                "SELECT child.digest, manifest.digest FROM child JOIN manifest ON id = manifest"
+                " WHERE repository = ? AND is_manifest",
+                (repository,),
+            ):
+                parents.setdefault(child, []).append(parent)
+            rows = db.execute(
+                "SELECT id, digest, media_type, artifact_type, subject, image_bytes, pushed_ms, pulled_ms"
+                " FROM manifest WHERE repository = ? ORDER BY pushed_ms DESC, id DESC",
+                (repository,),
+            ).fetchall()
+        return tuple(
+            ImageRecord(
+                digest=row[1],
+                media_type=row[2],
+                artifact_type=row[3],
+                subject=row[4],
+                tags=tuple(sorted(tags.get(row[0], ()))),
+                image_bytes=row[5],
+                pushed_ms=row[6],
+                pulled_ms=row[7],
+                parents=tuple(parents.get(row[1], ())),
+            )
+            for row in rows
+        )
+
+    def note_pull(self, name: str, digest: Digest, now_ms: int) -> None:
+        with self.writing() as db:
+            db.execute(
+                "UPDATE manifest SET pulled_ms = ? WHERE digest = ? AND repository ="
+                " (SELECT id FROM repository WHERE name = ?)",
+                (now_ms, digest, name),
+            )
+
+    def delete_tag(self, name: str, tag: str) -> bool:
+        """The manifest stays. False when there is no such tag."""
+        with self.writing() as db:
+            done = db.execute("DELETE FROM tag WHERE repository = ? AND name = ?", (_id(db, name), tag))
+            return done.rowcount > 0
+
+    def delete_manifests(self, name: str, digests: Iterable[Digest]) -> int:
+        """With the tags that point at them, in one transaction. Gives how many there were.
+
+        Raises RegistryError (405, UNSUPPORTED) while an index that is not deleted with them holds one of them.
+        """
+        chosen = tuple(dict.fromkeys(digests))
+        with self.writing() as db:
+            repository = _id(db, name)
+            count = 0
+            for digest in chosen:
+                done = db.execute("DELETE FROM manifest WHERE repository = ? AND digest = ?", (repository, digest))
+                count += done.rowcount
+            for digest in chosen:
+                row = db.execute(
+                    "SELECT manifest.digest FROM child JOIN manifest ON id = manifest"
+                    " WHERE child.digest = ? AND repository = ?",
+                    (digest, repository),
+                ).fetchone()
+                if row and count:
+                    raise RegistryError(
+                        f"index {row[0]} holds manifest {digest}: delete the index first",
+                        status=405,
+                        code="UNSUPPORTED",
+                    )
+            return count
+
+    # Collection
+
+    def release_links(self, unused_since_ms: int) -> int:
+        """Forgets links that are older and that no manifest of their repository needs."""
+        with self.writing() as db:
+            return db.execute(
+                "DELETE FROM link WHERE linked_ms <= ? AND NOT EXISTS (SELECT 1 FROM child JOIN manifest"
+                " ON manifest.id = child.manifest WHERE child.digest = link.digest"
+                " AND manifest.repository = link.repository)",
+                (unused_since_ms,),
+            ).rowcount
+
+    def needed(self, db: "sqlite3.Connection", digest: Digest) -> bool:
+        """Whether a repository links a blob; asked inside `writing`, so that nothing can come between."""
+        return db.execute("SELECT 1 FROM link WHERE digest = ? LIMIT 1", (digest,)).fetchone() is not None
+
+    # Connections
+
+    @contextmanager
+    def reading(self) -> Iterator["sqlite3.Connection"]:
+        """For single questions: each sees the last committed state."""
+        connection = self._idle.pop() if self._idle else self._connect()
+        try:
+            yield connection
+        finally:
+            self._idle.append(connection)
+
+    @contextmanager
+    def snapshot(self) -> Iterator["sqlite3.Connection"]:
+        """For several questions that must agree with each other."""
+        with self.reading() as db:
+            db.execute("BEGIN")
+            try:
+                yield db
+            finally:
+                db.execute("ROLLBACK")
+
+    @contextmanager
+    def writing(self) -> Iterator["sqlite3.Connection"]:
+        """One transaction, alone; durable when the block is left well, and never happened otherwise."""
+        with self.reading() as db:
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                yield db
+                db.execute("COMMIT")
+            except BaseException:
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+                raise
+
+    def _connect(self) -> "sqlite3.Connection":
+        import sqlite3
+
+        connection = sqlite3.connect(
+            self._path, timeout=BUSY_S, isolation_level=None, check_same_thread=False, cached_statements=64
+        )
+        # FULL: a publication that was reported must survive a power failure, also in the write-ahead log.
+        connection.executescript("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")
+        if not self._ready:
+            with self._opening:
+                if not self._ready:
+                    _prepare(connection)
+                    self._ready = True
+        return connection
+
+
+_BY_DIGEST = (
+    "SELECT digest, media_type, data FROM manifest WHERE repository = (SELECT id FROM repository WHERE name = ?)"
+    " AND digest = ?"
+)
+_BY_TAG = (
+    "SELECT digest, media_type, data FROM manifest WHERE id = (SELECT manifest FROM tag"
+    " WHERE repository = (SELECT id FROM repository WHERE name = ?) AND name = ?)"
+)
+
+
+def _prepare(db: "sqlite3.Connection") -> None:
+    db.execute("PRAGMA journal_mode = WAL")
+    if db.execute("PRAGMA user_version").fetchone()[0] == _VERSION:
+        return
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        found = db.execute("PRAGMA user_version").fetchone()[0]
+        if found > _VERSION:
+            raise RegistryError(f"the registry's catalog has format {found}, this pipeyard knows {_VERSION}")
+        if found == 0:
+            for statement in _SCHEMA.split(";"):
+                if statement.strip():
+                    db.execute(statement)
+            db.execute(f"PRAGMA user_version = {_VERSION}")
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+
+
+def _repository(row: tuple[str, int, int, str]) -> RepositoryRecord:
+    return RepositoryRecord(name=row[0], created_ms=row[1], immutable=bool(row[2]), lifecycle=row[3])
+
+
+def _id(db: "sqlite3.Connection", name: str) -> int:
+    row = db.execute("SELECT id FROM repository WHERE name = ?", (name,)).fetchone()
+    if row is None:
+        raise RegistryError(f"there is no repository {name}", status=404, code="NAME_UNKNOWN")
+    return int(row[0])
+
+
+def _make(db: "sqlite3.Connection", name: str, now_ms: int) -> int:
+    db.execute("INSERT OR IGNORE INTO repository (name, created_ms) VALUES (?, ?)", (name, now_ms))
+    return _id(db, name)
+
+
+def _link(db: "sqlite3.Connection", repository: int, digests: Iterable[Digest], now_ms: int) -> None:
+    db.executemany(
+        "INSERT INTO link VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET linked_ms = excluded.linked_ms",
+        [(repository, digest, now_ms) for digest in digests],
+    )
+
+
+def _has_link(db: "sqlite3.Connection", repository: int, digest: Digest) -> bool:
+    found = db.execute("SELECT 1 FROM link WHERE repository = ? AND digest = ?", (repository, digest)).fetchone()
+    return found is not None
+
+
+def _manifest_id(db: "sqlite3.Connection", repository: int, digest: Digest) -> int | None:
+    row = db.execute("SELECT id FROM manifest WHERE repository = ? AND digest = ?", (repository, digest)).fetchone()
+    return int(row[0]) if row else None
+
+
+def _insert(db: "sqlite3.Connection", repository: int, facts: ManifestFacts, now_ms: int) -> int:
+    children_bytes = sum(
+        int(row[0]) if row else 0
+        for digest in facts.manifests
+        for row in [
+            db.execute(
+                "SELECT image_bytes FROM manifest WHERE repository = ? AND digest = ?", (repository, digest)
+            ).fetchone()
+        ]
+    )
+    values = (facts.media_type, facts.artifact_type, facts.subject, facts.own_bytes + children_bytes, now_ms)
+    row_id = _manifest_id(db, repository, facts.digest)
+    if row_id is not None:
+        # Pushed again: the bytes are the same, the time (and for an index perhaps the size) is new.
+        db.execute(
+            "UPDATE manifest SET media_type = ?, artifact_type = ?, subject = ?, image_bytes = ?, pushed_ms = ?"
+            " WHERE id = ?",
+            (*values, row_id),
+        )
+        return row_id
+    done = db.execute(
+        "INSERT INTO manifest (repository, digest, data, media_type, artifact_type, subject, image_bytes, pushed_ms)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (repository, facts.digest, facts.data, *values),
+    )
+    row_id = int(done.lastrowid or 0)
+    children = [(digest, 0) for digest in facts.blobs] + [(digest, 1) for digest in facts.manifests]
+    db.executemany(
+        "INSERT OR IGNORE INTO child VALUES (?, ?, ?)", [(row_id, digest, kind) for digest, kind in children]
+    )
+    return row_id
+
+
+def _point(db: "sqlite3.Connection", name: str, repository: int, tag: str, row_id: int, now_ms: int) -> None:
+    row = db.execute("SELECT manifest FROM tag WHERE repository = ? AND name = ?", (repository, tag)).fetchone()
+    if row and row[0] == row_id:
+        return
+    if row and db.execute("SELECT immutable FROM repository WHERE id = ?", (repository,)).fetchone()[0]:
+        raise RegistryError(
+            f"tag {tag} exists in {name} and cannot be moved, because the repository's tags are immutable",
+            status=400,
+            code="DENIED",
+        )
+    db.execute(
+        "INSERT INTO tag VALUES (?, ?, ?, ?)"
+        " ON CONFLICT DO UPDATE SET manifest = excluded.manifest, tagged_ms = excluded.tagged_ms",
+        (repository, tag, row_id, now_ms),
+    )

@@ -1,0 +1,147 @@
+"""The embedded registry as origin of base images and destination of builds: all in the content store, nothing moves."""
+
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager
+from threading import Lock
+from typing import BinaryIO
+
+from pipeyard.errors import InputError, RegistryError
+from pipeyard.oci import (
+    Descriptor,
+    Digest,
+    ImageIndex,
+    ImageManifest,
+    Platform,
+    decode_config,
+    decode_manifest,
+)
+from pipeyard.registry.exchange import Document, Offer, Published, ResolvedImage
+from pipeyard.registry.manifests import ManifestFacts, examine
+from pipeyard.registry.reference import Reference, is_repository_name
+from pipeyard.registry.store import ContentStore
+
+_CHUNK = 1 << 20
+_PARALLEL = 4
+
+
+class StoreOrigin:
+    """An ImageOrigin over the store; of a reference it looks at the repository, tag and digest, not at the host."""
+
+    def __init__(self, store: ContentStore) -> None:
+        self._store = store
+
+    def resolve(self, reference: Reference, platform: Platform) -> ResolvedImage:
+        found = self._store.catalog.manifest(reference.repository, reference.key)
+        if found is None:
+            raise InputError(f"{reference} is not in the embedded registry", hint=self._hint(reference.repository))
+        root = Descriptor(media_type=found.media_type, digest=found.digest, size=len(found.data))
+        descriptor, manifest = self._choose(reference, root, found.data, platform)
+        for blob in (manifest.config, *manifest.layers):
+            self._store.size(blob.digest)  # marks them as in use, for the collection
+        with self._store.read(manifest.config.digest) as stream:
+            config = decode_config(stream.read())
+        return ResolvedImage(reference=reference, root=root, descriptor=descriptor, manifest=manifest, config=config)
+
+    def read(self, image: ResolvedImage, blob: Descriptor, start: int = 0) -> AbstractContextManager[BinaryIO]:
+        """Content of the store was verified when it was named."""
+        return self._store.read(blob.digest, start)
+
+    def _choose(
+        self, reference: Reference, descriptor: Descriptor, data: bytes, platform: Platform
+    ) -> tuple[Descriptor, ImageManifest]:
+        document = decode_manifest(data, descriptor.media_type)
+        if isinstance(document, ImageManifest):
+            return descriptor, document
+        members = [(member, _platform(member)) for member in document.manifests]
+        # The most particular of the fitting ones: of arm v6 and v7 for a v7 machine, v7.
+        fitting = sorted(
+            ((member, found) for member, found in members if found and platform.runs(found)),
+            key=lambda pair: pair[1].variant,
+            reverse=True,
+        )
+        for member, _ in fitting:
+            stored = self._store.catalog.manifest(reference.repository, member.digest)
+            if stored is not None:
+                return self._choose(reference, member, stored.data, platform)
+        known = sorted({str(found) for _, found in members if found})
+        raise InputError(
+            f"{reference} has no image for {platform}", hint=f"it has {', '.join(known) or 'no platform at all'}"
+        )
+
+    def _hint(self, repository: str) -> str:
+        try:
+            tags = self._store.catalog.tags(repository)
+        except RegistryError:
+            return "build or push it first"
+        return f"{repository} has the tags {', '.join(tags[:10])}" if tags else "that repository has no tags"
+
+
+class StoreDestination:
+    """A Destination that is one repository of the store. `host` is how people will write it: `localhost:8470`."""
+
+    def __init__(self, store: ContentStore, repository: str, host: str = "") -> None:
+        if not is_repository_name(repository):
+            raise InputError(f"{repository!r} is not a repository name", hint="lower-case letters, digits, . _ - and /")
+        self._store = store
+        self._repository = repository
+        self._name = f"{host}/{repository}" if host else repository
+        self._lock = Lock()  # guards _pool, _copies
+        self._pool: ThreadPoolExecutor | None = None
+        self._copies: dict[Digest, Future[None]] = {}
+
+    def offer(self, blob: Offer) -> None:
+        """Only what the store does not have is copied: layers of a base image that no RUN needed."""
+        digest = blob.descriptor.digest
+        with self._lock:
+            if digest in self._copies or self._store.size(digest) is not None:
+                return
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(_PARALLEL, thread_name_prefix="publish")
+            self._copies[digest] = self._pool.submit(self._copy, blob)
+
+    def publish(self, documents: Sequence[Document], tags: Sequence[str]) -> Published:
+        if not documents:
+            raise RegistryError(f"nothing to publish in {self._repository}")
+        wait(self._copies.values())
+        for copied in self._copies.values():
+            copied.result()
+        facts = [examine(document.data, document.media_type) for document in documents]
+        chosen = tuple(dict.fromkeys(tags))
+        self._store.put(self._repository, facts, chosen, adopt=True)
+        return Published(
+            repository=self._name,
+            tags=chosen,
+            digest=facts[-1].digest,
+            size=_total_bytes(facts),
+            references=tuple(f"{self._name}:{tag}" for tag in chosen),
+        )
+
+    def close(self) -> None:
+        with self._lock:
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _copy(self, blob: Offer) -> None:
+        with blob.open(0) as source, self._store.writer(blob.descriptor.digest.partition(":")[0]) as out:
+            while data := source.read(_CHUNK):
+                out.write(data)
+            out.commit(blob.descriptor.media_type, blob.descriptor.digest)
+
+
+def _platform(member: Descriptor) -> Platform | None:
+    field = member.platform
+    return Platform(field.os, field.architecture, field.variant) if field else None
+
+
+def _total_bytes(facts: Sequence[ManifestFacts]) -> int:
+    """Of everything that the root holds; a layer that two platforms share counts once."""
+    sizes: dict[Digest, int] = {}
+    for each in facts:
+        sizes[each.digest] = len(each.data)
+        document = decode_manifest(each.data, each.media_type)
+        parts = document.manifests if isinstance(document, ImageIndex) else [document.config, *document.layers]
+        for part in parts:
+            sizes.setdefault(part.digest, part.size)
+    return sum(sizes.values())

@@ -1,0 +1,136 @@
+"""The content store: what builds write into, what the embedded registry serves. Publishing into it moves no bytes."""
+
+import functools
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import BinaryIO
+
+from msgspec import Struct
+
+from pipeyard.errors import RegistryError
+from pipeyard.oci import Digest
+from pipeyard.registry.blob_files import BlobFiles, FileBlobWriter
+from pipeyard.registry.catalog import Catalog
+from pipeyard.registry.leases import hold_lease
+from pipeyard.registry.manifests import ManifestFacts
+
+
+class Pushed(Struct, frozen=True, kw_only=True):
+    """An image arrived in a repository: by a client's push or by a publication."""
+
+    repository: str
+    digest: Digest
+    tags: tuple[str, ...]
+    media_type: str
+    at_ms: int
+
+
+def wall_clock_ms() -> int:
+    return int(time.time() * 1000)
+
+
+class ContentStore:
+    """A BlobStore, and the catalog of repositories over it.
+
+    Opening costs a few system calls: the catalog's database is opened when it is first asked. Safe for any number
+    of threads and processes on one `root`. `on_push` is called after each publication through this object, from
+    the thread that made it; it must return quickly and not raise.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        now_ms: Callable[[], int] = wall_clock_ms,
+        on_push: Callable[[Pushed], None] | None = None,
+    ) -> None:
+        self.root = root
+        self.now_ms = now_ms
+        self.files = BlobFiles(root)
+        self._on_push = on_push
+
+    def close(self) -> None:
+        if "catalog" in self.__dict__:
+            self.catalog.close()
+
+    @functools.cached_property
+    def catalog(self) -> Catalog:
+        return Catalog(self.root / "catalog.sqlite")
+
+    # BlobStore
+
+    def size(self, digest: Digest) -> int | None:
+        return self.files.size(digest)
+
+    def read(self, digest: Digest, start: int = 0) -> AbstractContextManager[BinaryIO]:
+        return self.files.read(digest, start)
+
+    def writer(self, algorithm: str = "sha256") -> AbstractContextManager[FileBlobWriter]:
+        return self.files.writer(algorithm)
+
+    # Publishing
+
+    def lease(self) -> AbstractContextManager[None]:
+        """While it is held, no blob that anybody wrote, read or asked for since its start is collected."""
+        return hold_lease(self.root / "leases", self.now_ms())
+
+    def put(
+        self,
+        repository: str,
+        manifests: Sequence[ManifestFacts],
+        tags: Sequence[str] = (),
+        *,
+        adopt: bool,
+        sparse: bool = False,
+    ) -> tuple[Digest, ...]:
+        """Stores manifests (children first) and points all tags at the last: one transaction, durable when it returns.
+
+        `adopt` makes the blobs of the store that the manifests need readable in the repository (a publication);
+        without it they must be in the repository already (a client's push: knowing a digest is no right to read).
+        Gives what is missing when `sparse` permits that. Raises RegistryError (MANIFEST_BLOB_UNKNOWN, DENIED).
+        """
+        here = [
+            digest
+            for facts in manifests
+            for digest in facts.blobs
+            if self.files.size(digest) is not None and (adopt or self.catalog.linked(repository, digest))
+        ]
+        self.files.make_durable(here)
+        now_ms = self.now_ms()
+        missing = self.catalog.put(
+            repository,
+            manifests,
+            tags,
+            now_ms,
+            absent=lambda digest: self.files.size(digest) is None,
+            adopt=here if adopt else (),
+            sparse=sparse,
+        )
+        if self._on_push is not None and manifests:
+            root = manifests[-1]
+            self._on_push(
+                Pushed(
+                    repository=repository,
+                    digest=root.digest,
+                    tags=tuple(dict.fromkeys(tags)),
+                    media_type=root.media_type,
+                    at_ms=now_ms,
+                )
+            )
+        return missing
+
+    def mount(self, repository: str, digest: Digest) -> bool:
+        """Makes a blob of the store readable in a repository; False when it is not in the store."""
+        if self.files.size(digest) is None:
+            return False
+        self.catalog.link(repository, [digest], self.now_ms())
+        return True
+
+    def blob_size(self, repository: str, digest: Digest) -> int:
+        """Bytes of a blob that is readable in a repository. Raises RegistryError (BLOB_UNKNOWN)."""
+        size = self.files.size(digest) if self.catalog.linked(repository, digest) else None
+        if size is None:
+            raise RegistryError(f"{repository} has no blob {digest}", status=404, code="BLOB_UNKNOWN")
+        return size

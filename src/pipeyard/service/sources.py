@@ -1,0 +1,93 @@
+"""Which git repository stands for a source action: told on the command line, by the settings, or found around us."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from msgspec import Struct
+
+from pipeyard.definition.model import ActionDeclaration, PipelineDeclaration
+from pipeyard.definition.places import Keys, Places
+from pipeyard.errors import InputError
+from pipeyard.settings import Settings
+from pipeyard.source import GitOrigin, parse_origin
+from pipeyard.source.git import enclosing_checkout
+
+
+class ChosenSource(Struct, frozen=True, kw_only=True):
+    """A source action's repository, and in words why it was this one. An empty `ref` is the action's own branch."""
+
+    action: str
+    origin: GitOrigin
+    reason: str
+
+
+def source_actions(pipeline: PipelineDeclaration) -> list[tuple[Keys, ActionDeclaration]]:
+    """The source actions with their keys within the pipeline, in order of declaration."""
+    return [
+        (("stages", stage_number, "actions", number), action)
+        for stage_number, stage in enumerate(pipeline.stages)
+        for number, action in enumerate(stage.actions)
+        if action.action_type_id.category == "Source"
+    ]
+
+
+def choose_sources(
+    pipeline: PipelineDeclaration,
+    pipeline_keys: Keys,
+    places: Places,
+    given: Mapping[str, str],
+    settings: Settings,
+    definition_path: Path,
+    folder: Path,
+) -> dict[str, ChosenSource]:
+    """The repository of each source action, by the action's name.
+
+    `given` is `--source`: ACTION -> FOLDER|URL[#REF]; relative folders count from `folder`. Without it the settings'
+    connections decide (by repository, then by connection ARN), then the checkout that holds the definition when one
+    of its remotes is the action's repository. Raises InputError when a name in `given` is no source action, and
+    placed at the action when nothing stands for it.
+    """
+    actions = source_actions(pipeline)
+    names = [action.name for _, action in actions]
+    for name in given:
+        if name not in names:
+            known = ", ".join(names) or "none"
+            raise InputError(f"--source names {name!r}, which is no source action", hint=f"source actions: {known}")
+    chosen = {}
+    for keys, action in actions:
+        if action.action_type_id.provider != "CodeStarSourceConnection":
+            continue
+        found = _choose(action, given, settings, definition_path, folder)
+        if found is None:
+            raise InputError(
+                f"nothing stands for the repository of source action {action.name}",
+                place=places[(*pipeline_keys, *keys, "configuration", "FullRepositoryId")],
+                hint=f"give it: --source {action.name}=FOLDER (a git repository) or --source {action.name}=URL",
+            )
+        chosen[action.name] = found
+    return chosen
+
+
+def _choose(
+    action: ActionDeclaration, given: Mapping[str, str], settings: Settings, definition_path: Path, folder: Path
+) -> ChosenSource | None:
+    repository = action.configuration.get("FullRepositoryId", "")
+    arn = action.configuration.get("ConnectionArn", "")
+    if action.name in given:
+        return ChosenSource(action=action.name, origin=parse_origin(given[action.name], folder), reason="--source")
+    for key in (repository, arn):
+        if key in settings.connections:
+            origin = parse_origin(settings.connections[key], folder)
+            return ChosenSource(action=action.name, origin=origin, reason=f"connections.{key} in the settings")
+    checkout = enclosing_checkout(definition_path)
+    if checkout is not None and any(_is_repository(url, repository) for url in checkout[1]):
+        origin = GitOrigin(str(checkout[0]), "HEAD")
+        return ChosenSource(action=action.name, origin=origin, reason="the checkout that holds the definition, at HEAD")
+    return None
+
+
+def _is_repository(url: str, repository: str) -> bool:
+    """Whether a remote's URL, in any of git's spellings, ends in `owner/name`."""
+    path = re.sub(r"\.git/?$", "", url.rstrip("/"))
+    return bool(repository) and re.search(rf"[/:]{re.escape(repository)}$", path, re.IGNORECASE) is not None

@@ -71,7 +71,7 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], folder: Path) -> 
         *((name, value, "the command line") for name, value in flags.items() if value is not None),
     ):
         try:
-            values[name] = convert(value, _TYPES[name], strict=False)
+            values[name] = Path(value) if name == "home" else convert(value, _TYPES[name], strict=False)
         except (ValidationError, ValueError) as error:
             raise InputError(f"{name} from {origin} has a wrong value: {error}", place=_place(origin)) from error
         origins[name] = origin

@@ -1,0 +1,62 @@
+"""Files are whole or absent; locks end with their holder."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeyard.files import locked, replace_file, sweep_temporaries
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    target = tmp_path / "a"
+    target.write_bytes(b"old")
+    with pytest.raises(RuntimeError), replace_file(target, durable=False) as out:
+        out.write(b"half")
+        raise RuntimeError
+    assert target.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_a_finished_write_replaces_the_file(tmp_path: Path, durable: bool) -> None:
+    target = tmp_path / "a"
+    target.write_bytes(b"old")
+    with replace_file(target, durable=durable) as out:
+        out.write(b"new")
+    assert target.read_bytes() == b"new"
+
+
+def test_a_killed_writer_leaves_only_what_the_sweep_removes(tmp_path: Path) -> None:
+    script = (
+        "import os, pathlib, sys; from pipeyard.files import replace_file\n"
+        "with replace_file(pathlib.Path(sys.argv[1]), durable=False) as out:\n"
+        "    out.write(b'half'); out.flush(); os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", script, str(tmp_path / "a")], check=False)
+    assert not (tmp_path / "a").exists()
+    (left,) = tmp_path.iterdir()
+    written = left.stat().st_mtime
+    assert sweep_temporaries(tmp_path, 60, written + 30) == 0
+    assert sweep_temporaries(tmp_path, 60, written + 90) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_is_refused_while_another_process_holds_it_and_free_when_that_is_killed(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    script = (
+        "import pathlib, sys; from pipeyard.files import locked\n"
+        "with locked(pathlib.Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+    )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", script, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    with locked(path, wait=False) as taken:
+        assert not taken
+    holder.kill()
+    holder.wait()
+    with locked(path, wait=False) as taken:
+        assert taken

@@ -13,7 +13,8 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from pipeyard.cli.terminal import duration_text, printable, size_text, warning_text
+from pipeyard.cli.terminal import size_text
+from pipeyard.plain_lines import duration_text, printable, warning_text
 from pipeyard.progress import Observer, Report, StepEnded, StepOutput, StepStarted, Transferred, Warned
 
 _TAIL = 4  # lines of output shown under a running step

@@ -1,0 +1,131 @@
+"""A repository of another registry that receives an image while it is still being built."""
+
+import threading
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+from pipeyard.errors import PipeyardError, RegistryError, Stopped
+from pipeyard.oci import Descriptor, Digest, ImageIndex, decode_manifest, digest_of
+from pipeyard.progress import Observer, Transferred, ignore
+from pipeyard.registry.client.repository import Repository
+from pipeyard.registry.client.uploads import Patience, push_blob
+from pipeyard.registry.exchange import Document, Offer, Published
+from pipeyard.threads import Crew, Stop, StopSignal, crew
+
+
+class RemoteDestination:
+    """A Destination over one repository. Blobs travel on a crew of `uploads` threads from the first offer on."""
+
+    def __init__(
+        self,
+        repository: Repository,
+        *,
+        stop: Stop,
+        observe: Observer = ignore,
+        step: str = "publish",
+        uploads: int = 4,
+        patience: Patience | None = None,
+    ) -> None:
+        self._repository = repository
+        self._stop = stop
+        self._observe = observe
+        self._step = step
+        self._uploads = uploads
+        self._patience = patience or Patience()
+        self._lock = threading.Lock()  # guards the four below
+        self._offered: set[Digest] = set()
+        self._held = ExitStack()
+        self._crew: Crew | None = None
+        self._closed = False
+
+    def offer(self, blob: Offer) -> None:
+        """Returns at once. Raises RegistryError after `close`, and Stopped."""
+        self._stop.check()
+        with self._lock:
+            if self._closed:
+                raise RegistryError(f"the destination {self._repository} is closed")
+            if blob.descriptor.digest in self._offered:
+                return
+            self._offered.add(blob.descriptor.digest)
+            if self._crew is None:
+                parent = self._stop if isinstance(self._stop, StopSignal) else None
+                self._crew = self._held.enter_context(crew("push", self._uploads, parent))
+            self._crew.start(self._bring, blob, self._crew.stop)
+
+    def _bring(self, blob: Offer, stop: Stop) -> None:
+        descriptor = blob.descriptor
+        item = short(descriptor.digest)
+
+        def progress(done: int) -> None:
+            self._observe(Transferred(self._step, done, descriptor.size, item))
+
+        push_blob(self._repository, blob, stop=stop, progress=progress, patience=self._patience)
+        progress(descriptor.size)
+
+    def publish(self, documents: Sequence[Document], tags: Sequence[str]) -> Published:
+        """Waits for the blobs, puts the children, then the root under every tag (by digest alone without tags).
+
+        Raises the first failure of a blob, or RegistryError that says which tags were set and which not.
+        """
+        if self._crew is not None:
+            self._crew.join()
+        self._stop.check()
+        *children, root = documents
+        for child in children:
+            self._repository.put_document(child)
+        if not tags:
+            self._repository.put_document(root)
+        for place, tag in enumerate(tags):
+            try:
+                self._repository.put_document(root, tag)
+            except RegistryError as error:
+                raise _partial(error, tags[:place], tags[place:]) from error
+        name = str(self._repository)
+        return Published(
+            repository=name,
+            tags=tuple(tags),
+            digest=digest_of(root.data),
+            size=image_size(documents),
+            references=tuple(f"{name}:{tag}" for tag in tags),
+        )
+
+    def close(self) -> None:
+        """Ends the background work; what was not published stays invisible. Safe to call twice."""
+        with self._lock:
+            self._closed = True
+            members, self._crew = self._crew, None
+        if members is not None:
+            members.stop.stop("the destination was closed")
+            try:
+                self._held.close()
+            except (PipeyardError, Stopped):
+                return  # publish has raised it, or nobody wants the result any more
+
+
+def _partial(error: RegistryError, done: Sequence[str], missing: Sequence[str]) -> RegistryError:
+    state = f"{_list('tag', missing)} not set"
+    if done:
+        state = f"{_list('tag', done)} set, {state}"
+    return RegistryError(f"{error.message}; {state}", status=error.status, code=error.code, hint=error.hint)
+
+
+def _list(noun: str, names: Sequence[str]) -> str:
+    return f"{noun} {names[0]} is" if len(names) == 1 else f"{noun}s {', '.join(names)} are"
+
+
+def image_size(documents: Sequence[Document]) -> int:
+    """Bytes of the root document's manifest, config and layers; of an index, those of all that it holds."""
+    blobs: dict[str, int] = {}
+    total = 0
+    for document in documents:
+        total += len(document.data)
+        manifest = decode_manifest(document.data, document.media_type)
+        if not isinstance(manifest, ImageIndex):
+            parts: list[Descriptor] = [manifest.config, *manifest.layers]
+            blobs.update({part.digest: part.size for part in parts})
+    return total + sum(blobs.values())
+
+
+def short(digest: Digest) -> str:
+    """As people know digests: the first twelve digits."""
+    return digest.partition(":")[2][:12]

@@ -1,0 +1,110 @@
+"""Images of other registries, as a build or a copy reads them."""
+
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import BinaryIO
+
+from pipeyard.errors import InputError, RegistryError
+from pipeyard.oci import Descriptor, ImageConfig, ImageIndex, Platform, decode_config, decode_manifest, digest_of
+from pipeyard.oci.documents import PlatformField
+from pipeyard.progress import Observer, Warned, ignore
+from pipeyard.registry.client.repository import Repository
+from pipeyard.registry.exchange import Document, ResolvedImage
+from pipeyard.registry.reference import Reference
+
+MAX_CONFIG = 16 * 1024 * 1024  # bytes; BuildKit's history of a large build stays far below
+
+
+class RemoteOrigin:
+    """An ImageOrigin over repositories. Each reference is resolved once: a build sees one world while it lasts."""
+
+    def __init__(self, open_repository: Callable[[Reference], Repository], observe: Observer = ignore) -> None:
+        self._open = open_repository
+        self._observe = observe
+        self._lock = threading.Lock()  # guards _resolved
+        self._resolved: dict[tuple[Reference, Platform], ResolvedImage] = {}
+
+    def resolve(self, reference: Reference, platform: Platform) -> ResolvedImage:
+        """Raises InputError when there is no such image or not for this platform, RegistryError."""
+        with self._lock:
+            known = self._resolved.get((reference, platform))
+        if known is None:
+            known = self._resolve(reference, platform)
+            with self._lock:
+                self._resolved[(reference, platform)] = known
+        return known
+
+    def _resolve(self, reference: Reference, platform: Platform) -> ResolvedImage:
+        repository = self._open(reference)
+        document = repository.document(reference.key)
+        if document is None:
+            raise InputError(
+                f"there is no image {reference}", hint=f"`pipeyard image ls {reference.name}` lists its tags"
+            )
+        root = descriptor_of(document)
+        chosen = root
+        manifest = decode_manifest(document.data, document.media_type)
+        if isinstance(manifest, ImageIndex):
+            chosen = choose(manifest, platform, str(reference))
+            child = repository.document(chosen.digest, chosen.size)
+            if child is None:
+                raise RegistryError(f"{reference} lists {chosen.digest}, which {repository.host} does not have")
+            manifest = decode_manifest(child.data, child.media_type)
+            if isinstance(manifest, ImageIndex):
+                raise InputError(f"{reference} is an index within an index, which is not an image")
+        config = self._config(repository, manifest.config, reference)
+        if chosen is root:
+            own = Platform(config.os or platform.os, config.architecture or platform.architecture, config.variant)
+            if not platform.runs(own):
+                self._observe(Warned(f"{reference} is for {own} only, and {platform} was asked for"))
+        return ResolvedImage(reference=reference, root=root, descriptor=chosen, manifest=manifest, config=config)
+
+    def _config(self, repository: Repository, descriptor: Descriptor, reference: Reference) -> ImageConfig:
+        if descriptor.size > MAX_CONFIG:
+            raise InputError(f"{reference} has a configuration of {descriptor.size} bytes, which is too large")
+        with repository.read(descriptor) as source:
+            return decode_config(source.read())
+
+    def read(self, image: ResolvedImage, blob: Descriptor, start: int = 0) -> AbstractContextManager[BinaryIO]:
+        """A blob of the image as a stream; read to its end from 0, it has been verified (else DigestMismatch)."""
+        return self._open(image.reference).read(blob, start)
+
+
+def descriptor_of(document: Document) -> Descriptor:
+    return Descriptor(media_type=document.media_type, digest=digest_of(document.data), size=len(document.data))
+
+
+def choose(index: ImageIndex, platform: Platform, name: str) -> Descriptor:
+    """The image of an index that fits a platform best: its very variant, else the highest that runs, else the first.
+
+    Attestations and entries without a platform are no candidates, unless there is nothing but one image. Raises
+    InputError that names the platforms that exist.
+    """
+    candidates = [
+        (descriptor, platform_of(descriptor.platform))
+        for descriptor in index.manifests
+        if descriptor.platform is not None and not is_attestation(descriptor)
+    ]
+    fitting = [(descriptor, own) for descriptor, own in candidates if platform.runs(own)]
+    if fitting:
+        return max(fitting, key=lambda pair: (pair[1].variant == platform.variant, pair[1].variant))[0]
+    plain = [descriptor for descriptor in index.manifests if not is_attestation(descriptor)]
+    if len(plain) == 1 and plain[0].platform is None:
+        return plain[0]
+    known = ", ".join(sorted({str(own) for _, own in candidates})) or "none"
+    raise InputError(f"{name} is not for {platform}", hint=f"it exists for {known}")
+
+
+def platform_of(field: PlatformField) -> Platform:
+    """As written in an index, normalised as far as choosing needs it."""
+    variant = field.variant
+    if (field.architecture, variant) in (("arm64", "v8"), ("amd64", "v1")):
+        variant = ""
+    return Platform(field.os, field.architecture, variant)
+
+
+def is_attestation(descriptor: Descriptor) -> bool:
+    """BuildKit's SBOM and provenance stand in an index as if they were images of the platform unknown/unknown."""
+    field = descriptor.platform
+    return "vnd.docker.reference.type" in descriptor.annotations or (field is not None and field.os == "unknown")

@@ -204,6 +204,21 @@ class Connection(_Declared, frozen=True, kw_only=True):
     provider_type: str = ""
 
 
+class EcsService(_Declared, frozen=True, kw_only=True):
+    """A service that a deploy action may name. Source: CloudFormation, AWS::ECS::Service."""
+
+    name: str
+    cluster: str = "default"
+
+
+class DisabledTransition(_Declared, frozen=True, kw_only=True):
+    """An inbound transition that is closed from the start. Source: CloudFormation, StageTransition."""
+
+    pipeline: str
+    stage: str
+    reason: str = ""
+
+
 class Definition(Struct, frozen=True, kw_only=True):
     """All that one input declares: its pipelines, and what surrounds and is used by them."""
 
@@ -212,3 +227,6 @@ class Definition(Struct, frozen=True, kw_only=True):
     projects: tuple[CodeBuildProject, ...] = ()
     buckets: tuple[str, ...] = ()
     connections: tuple[Connection, ...] = ()
+    services: tuple[EcsService, ...] = ()
+    transitions: tuple[DisabledTransition, ...] = ()
+    hidden: tuple[str, ...] = ()  # values that are shown nowhere (NoEcho parameters, sensitive variables)

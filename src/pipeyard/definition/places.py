@@ -1,6 +1,6 @@
 """Where each value of a definition stands in the user's files, and what a reader hands out."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -26,6 +26,10 @@ class Places:
             if place is not None:
                 return place
         return Place(self._file)
+
+    def items(self) -> Iterable[tuple[Keys, Place]]:
+        """Every value that has a place of its own."""
+        return self._places.items()
 
 
 class Inputs(Struct, frozen=True, kw_only=True):

@@ -1,0 +1,502 @@
+"""A template's values as a deployment would compute them: parameters, mappings, conditions and intrinsic functions.
+
+Nothing is evaluated before somebody asks for it, so what a pipeline does not use cannot fail. What only a deployment
+knows is an Unknown that carries the chain of references which led to it.
+"""
+
+import base64
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+from pipeyard.definition.cloudformation.functions import cidr, sub_parts
+from pipeyard.definition.cloudformation.loops import has_loops, unroll
+from pipeyard.definition.cloudformation.resources import KINDS, NAMELESS, generated_id, generated_name, generated_token
+from pipeyard.definition.declaration import suggestion
+from pipeyard.definition.documents import (
+    MAX_NODES,
+    Items,
+    Leaf,
+    Node,
+    Table,
+    Unknown,
+    first_unknown,
+    plain,
+    text_leaf,
+    value_leaf,
+)
+from pipeyard.definition.places import Inputs
+from pipeyard.errors import InputError, Place, located
+
+_MAX_DEPTH = 200
+
+CONDITION_FUNCTIONS = frozenset({"Fn::And", "Fn::Or", "Fn::Not", "Fn::Equals", "Condition"})
+
+
+class Evaluator:
+    """One template with its inputs. Not for several threads: it remembers what it has computed.
+
+    Every method that evaluates raises InputError, placed, for a function that is used wrongly.
+    """
+
+    def __init__(self, template: Table, parameters: Mapping[str, Node], inputs: Inputs, stack: str) -> None:
+        self.template = template
+        self.parameters = parameters
+        self.inputs = inputs
+        self.stack = stack
+        self.suffix = "amazonaws.com.cn" if inputs.partition == "aws-cn" else "amazonaws.com"
+        self._budget = [MAX_NODES]
+        self._depth = 0
+        self._open: list[str] = []  # conditions and resources that are being computed, to find circles
+        self._conditions: dict[str, bool | Unknown] = {}
+        self._names: dict[str, Node] = {}
+        self._functions: Mapping[str, Callable[[Node, Place], Node]] = {
+            "Ref": self._ref,
+            "Fn::Base64": self._base64,
+            "Fn::Cidr": self._cidr,
+            "Fn::FindInMap": self._find_in_map,
+            "Fn::GetAtt": self._get_att,
+            "Fn::GetAZs": self._get_azs,
+            "Fn::If": self._if,
+            "Fn::ImportValue": self._import_value,
+            "Fn::Join": self._join,
+            "Fn::Length": self._length,
+            "Fn::Select": self._select,
+            "Fn::Split": self._split,
+            "Fn::Sub": self._sub,
+            "Fn::ToJsonString": self._to_json_string,
+            "Fn::Transform": self._transform,
+        }
+        self.resources = self._section("Resources")
+        self._declared_conditions = self._section("Conditions")
+        self._mappings = self._section("Mappings")
+
+    def _section(self, name: str) -> Table:
+        found = self.template.get(name)
+        table = found if isinstance(found, Table) else Table({}, {}, self.template.place)
+        return unroll(table, self.evaluate, self._budget) if has_loops(table) else table
+
+    def evaluate(self, node: Node) -> Node:
+        """The node's value: no function is left in it, and what is AWS::NoValue or null is left out."""
+        self._depth += 1
+        self._budget[0] -= 1
+        try:
+            if self._depth > _MAX_DEPTH or self._budget[0] < 0:
+                raise InputError("nested too deeply, or too large", place=node.place)
+            return self._evaluate(node)
+        finally:
+            self._depth -= 1
+
+    def _evaluate(self, node: Node) -> Node:
+        match node:
+            case Items():
+                values = (self.evaluate(child) for child in node.nodes)
+                return Items(tuple(value for value in values if not _is_nothing(value)), node.place)
+            case Table():
+                if len(node.entries) == 1:
+                    ((key, argument),) = node.entries.items()
+                    function = self._functions.get(key)
+                    if function is not None:
+                        with located(node.place):
+                            return function(argument, node.place)
+                    if key in CONDITION_FUNCTIONS and key != "Condition":
+                        truth = self.condition(node)
+                        return truth if isinstance(truth, Unknown) else value_leaf(truth, node.place)
+                    if key.startswith("Fn::") and not has_loops(node):
+                        raise InputError(
+                            f"there is no function {key}", place=node.place, hint=suggestion(key, self._functions)
+                        )
+                table = unroll(node, self.evaluate, self._budget) if has_loops(node) else node
+                entries = {key: self.evaluate(child) for key, child in table.entries.items()}
+                kept = {key: value for key, value in entries.items() if not _is_nothing(value)}
+                return Table(kept, table.key_places, table.place)
+            case Leaf():
+                return self._resolved(node) if "{{resolve:ssm:" in node.text else node
+            case Unknown():
+                return node
+
+    def _resolved(self, node: Leaf) -> Node:
+        """Dynamic references to Parameter Store with the values that were given; secrets stay as they are written."""
+        text = node.text
+        for name, value in self.inputs.ssm.items():
+            text = text.replace(f"{{{{resolve:ssm:{name}}}}}", value)
+        return text_leaf(text, node.place)
+
+    def text(self, node: Node, what: str) -> Leaf | Unknown:
+        """The value as text. Raises InputError when it is a list or a mapping."""
+        value = self.evaluate(node)
+        if isinstance(value, Items | Table):
+            raise InputError(f"{what} must be text", place=node.place)
+        return value
+
+    # Conditions
+
+    def is_wanted(self, logical_id: str) -> bool | Unknown:
+        """Whether the resource's own Condition lets it be made."""
+        resource = self.resources.get(logical_id)
+        condition = resource.get("Condition") if isinstance(resource, Table) else None
+        return self.named_condition(condition.text, condition.place) if isinstance(condition, Leaf) else True
+
+    def named_condition(self, name: str, place: Place) -> bool | Unknown:
+        if name in self._conditions:
+            return self._conditions[name]
+        node = self._declared_conditions.get(name)
+        if node is None:
+            hint = suggestion(name, self._declared_conditions.entries)
+            raise InputError(f"there is no condition {name!r}", place=place, hint=hint)
+        with self._computing(f"condition {name}", place):
+            found = self.condition(node)
+        self._conditions[name] = _because(found, f"condition {name}") if isinstance(found, Unknown) else found
+        return self._conditions[name]
+
+    def condition(self, node: Node) -> bool | Unknown:
+        if isinstance(node, Table) and len(node.entries) == 1:
+            ((key, argument),) = node.entries.items()
+            match key:
+                case "Condition":
+                    return self.named_condition(self._literal(argument, "Condition"), node.place)
+                case "Fn::Equals":
+                    left, right = self._arguments(argument, key, 2, 2)
+                    return self._equal(self.evaluate(left), self.evaluate(right))
+                case "Fn::Not":
+                    (inner,) = self._arguments(argument, key, 1, 1)
+                    truth = self.condition(inner)
+                    return truth if isinstance(truth, Unknown) else not truth
+                case "Fn::And" | "Fn::Or":
+                    decisive = key == "Fn::Or"
+                    truths = [self.condition(child) for child in self._arguments(argument, key, 1, 10)]
+                    if any(truth is decisive for truth in truths):
+                        return decisive
+                    return next((truth for truth in truths if isinstance(truth, Unknown)), not decisive)
+        value = self.evaluate(node)
+        if isinstance(value, Unknown):
+            return value
+        if isinstance(value, Leaf) and value.text in ("true", "false"):
+            return value.text == "true"
+        raise InputError(
+            "a condition is needed here (Fn::Equals, Fn::And, Fn::Or, Fn::Not, Condition)", place=node.place
+        )
+
+    def _equal(self, left: Node, right: Node) -> bool | Unknown:
+        for side in (left, right):
+            if isinstance(side, Unknown):
+                return side
+        if isinstance(left, Leaf) and isinstance(right, Leaf):
+            return left.text == right.text
+        return bool(plain(left) == plain(right))
+
+    @contextmanager
+    def _computing(self, what: str, place: Place) -> Iterator[None]:
+        if what in self._open:
+            circle = [*self._open[self._open.index(what) :], what]
+            raise InputError(f"refers to itself: {' -> '.join(circle)}", place=place)
+        self._open.append(what)
+        try:
+            yield
+        finally:
+            self._open.pop()
+
+    # References
+
+    def _ref(self, argument: Node, place: Place) -> Node:
+        name = self._literal(argument, "Ref")
+        return self.reference(name, place)
+
+    def reference(self, name: str, place: Place) -> Node:
+        """The value of Ref."""
+        if name.startswith("AWS::"):
+            return self._pseudo_parameter(name, place)
+        if name in self.parameters:
+            value = self.parameters[name]
+            return _because(value, f"Ref {name}", place) if isinstance(value, Unknown) else _placed(value, place)
+        if name in self.resources.entries:
+            return self.attribute(name, "", place)
+        known = [*self.parameters, *self.resources.entries]
+        raise InputError(
+            f"Ref {name}: there is no such parameter or resource", place=place, hint=suggestion(name, known)
+        )
+
+    def _pseudo_parameter(self, name: str, place: Place) -> Node:
+        inputs = self.inputs
+        values = {
+            "AWS::AccountId": inputs.account_id,
+            "AWS::Partition": inputs.partition,
+            "AWS::Region": inputs.region,
+            "AWS::StackId": f"arn:{inputs.partition}:cloudformation:{inputs.region}:{inputs.account_id}"
+            f":stack/{self.stack}/{generated_id(self.stack, '')}",
+            "AWS::StackName": self.stack,
+            "AWS::URLSuffix": self.suffix,
+        }
+        if name in values:
+            return text_leaf(values[name], place)
+        if name == "AWS::NoValue":
+            return Leaf(None, "", place)
+        if name == "AWS::NotificationARNs":
+            return Items((), place)
+        known = [*values, "AWS::NoValue", "AWS::NotificationARNs"]
+        raise InputError(f"there is no pseudo parameter {name}", place=place, hint=suggestion(name, known))
+
+    def _get_att(self, argument: Node, place: Place) -> Node:
+        if isinstance(argument, Items):
+            logical, attribute = self._arguments(argument, "Fn::GetAtt", 2, 2)
+            name = self._literal(logical, "Fn::GetAtt")
+            wanted = self.text(attribute, "the attribute of Fn::GetAtt")
+            if isinstance(wanted, Unknown):
+                return wanted
+            return self.attribute(name, wanted.text, place)
+        name, _, wanted_text = self._literal(argument, "Fn::GetAtt").partition(".")
+        return self.attribute(name, wanted_text, place)
+
+    def attribute(self, logical_id: str, attribute: str, place: Place) -> Node:
+        """The value of Fn::GetAtt, or of Ref when `attribute` is empty."""
+        resource = self.resources.get(logical_id)
+        step = f"Fn::GetAtt {logical_id}.{attribute}" if attribute else f"Ref {logical_id}"
+        if not isinstance(resource, Table):
+            hint = suggestion(logical_id, self.resources.entries)
+            raise InputError(f"{step}: there is no resource {logical_id!r}", place=place, hint=hint)
+        type_name = self.resource_type(resource)
+        kind = KINDS.get(type_name)
+        template = (kind.attributes.get(attribute) if attribute else kind.ref) if kind else None
+        if kind and attribute in kind.properties:
+            value = self.evaluate(self.properties(logical_id).get(kind.properties[attribute]) or Leaf(None, "", place))
+            return _because(value, step, place) if isinstance(value, Unknown) else _placed(value, place)
+        if template is None:
+            return Unknown((step, f"{type_name} tells it only when it is deployed"), place)
+        with self._computing(f"resource {logical_id}", place):
+            return self._filled(template, logical_id, step, place)
+
+    def _filled(self, template: str, logical_id: str, step: str, place: Place) -> Node:
+        values = {
+            "id": generated_id(self.stack, logical_id),
+            "token": generated_token(self.stack, logical_id),
+            "partition": self.inputs.partition,
+            "region": self.inputs.region,
+            "account": self.inputs.account_id,
+            "suffix": self.suffix,
+        }
+        if "{name}" in template:
+            name = self.physical_name(logical_id)
+            if isinstance(name, Unknown):
+                return _because(name, step, place)
+            values["name"] = name.text
+        for field, key, default in (("path", "Path", "/"), ("cluster", "Cluster", "default")):
+            if f"{{{field}}}" in template:
+                found = self.properties(logical_id).get(key)
+                value = self.text(found, key) if found is not None else text_leaf(default, place)
+                if isinstance(value, Unknown):
+                    return _because(value, step, place)
+                values[field] = value.text
+        return text_leaf(template.format_map(values), place)
+
+    def resource_type(self, resource: Table) -> str:
+        found = resource.get("Type")
+        return found.text if isinstance(found, Leaf) else ""
+
+    def properties(self, logical_id: str) -> Table:
+        """A resource's properties as written."""
+        resource = self.resources.get(logical_id)
+        found = resource.get("Properties") if isinstance(resource, Table) else None
+        if isinstance(found, Table):
+            return found
+        return Table({}, {}, resource.place if resource else self.resources.place)
+
+    def physical_name(self, logical_id: str) -> Leaf | Unknown:
+        """The resource's name: its property, or the one that a deployment would generate."""
+        resource = self.resources.get(logical_id)
+        place = resource.place if resource else self.resources.place
+        kind = KINDS.get(self.resource_type(resource) if isinstance(resource, Table) else "", NAMELESS)
+        declared = self.properties(logical_id).get(kind.name) if kind.name else None
+        if declared is not None:
+            value = self.text(declared, kind.name)
+            if isinstance(value, Unknown) or value.value is not None:
+                return value
+        if isinstance(resource, Table) and self.resource_type(resource) == "AWS::CodePipeline::Pipeline":
+            # People type a pipeline's name; without one the logical id is what they know it by.
+            return text_leaf(logical_id, place)
+        return text_leaf(generated_name(self.stack, logical_id, lower=kind.lower), place)
+
+    def _import_value(self, argument: Node, place: Place) -> Node:
+        name = self.text(argument, "the name of Fn::ImportValue")
+        if isinstance(name, Unknown):
+            return _because(name, "Fn::ImportValue", place)
+        if name.text in self.inputs.imports:
+            return text_leaf(self.inputs.imports[name.text], place)
+        return Unknown(
+            (f"Fn::ImportValue {name.text} is the output of another stack",),
+            place,
+            hint="values of other stacks are given in the settings' table imports",
+        )
+
+    # Functions that compute
+
+    def _sub(self, argument: Node, place: Place) -> Node:
+        own: Mapping[str, Node] = {}
+        template = argument
+        if isinstance(argument, Items):
+            template, given = self._arguments(argument, "Fn::Sub", 2, 2)
+            if not isinstance(given, Table):
+                raise InputError("the second argument of Fn::Sub must be a mapping", place=given.place)
+            own = given.entries
+        out = []
+        for kind, part in sub_parts(self._literal(template, "Fn::Sub")):
+            if kind == "text":
+                out.append(part)
+                continue
+            if part in own:
+                value = self.evaluate(own[part])
+            elif "." in part:
+                logical_id, _, attribute = part.partition(".")
+                value = self.attribute(logical_id, attribute, place)
+            else:
+                value = self.reference(part, place)
+            if isinstance(value, Unknown):
+                return _because(value, f"Fn::Sub ${{{part}}}", place)
+            if not isinstance(value, Leaf):
+                raise InputError(f"Fn::Sub: ${{{part}}} is not text", place=place)
+            out.append(value.text)
+        return self._resolved(text_leaf("".join(out), place))
+
+    def _join(self, argument: Node, place: Place) -> Node:
+        separator, values = self._arguments(argument, "Fn::Join", 2, 2)
+        items = self.evaluate(values)
+        if isinstance(items, Unknown):
+            return _because(items, "Fn::Join", place)
+        if not isinstance(items, Items):
+            raise InputError("the second argument of Fn::Join must be a list", place=values.place)
+        texts = []
+        for item in items.nodes:
+            if isinstance(item, Unknown):
+                return _because(item, "Fn::Join", place)
+            if not isinstance(item, Leaf):
+                raise InputError("Fn::Join joins text only", place=item.place)
+            texts.append(item.text)
+        return text_leaf(self._literal(separator, "Fn::Join").join(texts), place)
+
+    def _select(self, argument: Node, place: Place) -> Node:
+        index, values = self._arguments(argument, "Fn::Select", 2, 2)
+        number = self.text(index, "the index of Fn::Select")
+        items = self.evaluate(values)
+        for value in (number, items):
+            if isinstance(value, Unknown):
+                return _because(value, "Fn::Select", place)
+        if not isinstance(items, Items) or not isinstance(number, Leaf) or not number.text.isdigit():
+            raise InputError("Fn::Select needs [index, list]", place=place)
+        position = int(number.text)
+        if position >= len(items.nodes):
+            raise InputError(f"Fn::Select: there is no value {position} in a list of {len(items.nodes)}", place=place)
+        return _placed(items.nodes[position], place)
+
+    def _split(self, argument: Node, place: Place) -> Node:
+        separator, source = self._arguments(argument, "Fn::Split", 2, 2)
+        text = self.text(source, "the text of Fn::Split")
+        if isinstance(text, Unknown):
+            return _because(text, "Fn::Split", place)
+        mark = self._literal(separator, "Fn::Split")
+        if not mark:
+            raise InputError("the separator of Fn::Split is empty", place=place)
+        return Items(tuple(text_leaf(part, place) for part in text.text.split(mark)), place)
+
+    def _find_in_map(self, argument: Node, place: Place) -> Node:
+        arguments = self._arguments(argument, "Fn::FindInMap", 3, 4)
+        default = arguments[3].get("DefaultValue") if len(arguments) == 4 and isinstance(arguments[3], Table) else None
+        node: Node = self._mappings
+        path: list[str] = []
+        for part in arguments[:3]:
+            key = self.text(part, "a key of Fn::FindInMap")
+            if isinstance(key, Unknown):
+                return _because(key, "Fn::FindInMap", place)
+            path.append(key.text)
+            found = node.get(key.text) if isinstance(node, Table) else None
+            if found is None:
+                if default is not None:
+                    return self.evaluate(default)
+                known = node.entries if isinstance(node, Table) else {}
+                hint = suggestion(key.text, known) or (f"there are {', '.join(known)}" if known else "")
+                raise InputError(f"Fn::FindInMap finds no {'.'.join(path)}", place=place, hint=hint)
+            node = found
+        return _placed(self.evaluate(node), place)
+
+    def _if(self, argument: Node, place: Place) -> Node:
+        name, then, otherwise = self._arguments(argument, "Fn::If", 3, 3)
+        truth = self.named_condition(name.text, name.place) if isinstance(name, Leaf) else self.condition(name)
+        if isinstance(truth, Unknown):
+            return _because(truth, "Fn::If", place)
+        return self.evaluate(then if truth else otherwise)
+
+    def _base64(self, argument: Node, place: Place) -> Node:
+        text = self.text(argument, "the text of Fn::Base64")
+        if isinstance(text, Unknown):
+            return _because(text, "Fn::Base64", place)
+        return text_leaf(base64.b64encode(text.text.encode("utf-8", "surrogatepass")).decode(), place)
+
+    def _cidr(self, argument: Node, place: Place) -> Node:
+        texts = []
+        for part in self._arguments(argument, "Fn::Cidr", 2, 3):
+            value = self.text(part, "an argument of Fn::Cidr")
+            if isinstance(value, Unknown):
+                return _because(value, "Fn::Cidr", place)
+            texts.append(value.text)
+        blocks = cidr(texts[0], texts[1], texts[2] if len(texts) == 3 else "")
+        return Items(tuple(text_leaf(block, place) for block in blocks), place)
+
+    def _get_azs(self, argument: Node, place: Place) -> Node:
+        region = self.text(argument, "the region of Fn::GetAZs")
+        if isinstance(region, Unknown):
+            return _because(region, "Fn::GetAZs", place)
+        # Every region has at least zones a, b and c for most accounts; which ones an account sees, only it knows.
+        name = region.text or self.inputs.region
+        return Items(tuple(text_leaf(f"{name}{zone}", place) for zone in "abc"), place)
+
+    def _length(self, argument: Node, place: Place) -> Node:
+        items = self.evaluate(argument)
+        if isinstance(items, Unknown):
+            return _because(items, "Fn::Length", place)
+        if not isinstance(items, Items):
+            raise InputError("Fn::Length needs a list", place=place)
+        return value_leaf(len(items.nodes), place)
+
+    def _to_json_string(self, argument: Node, place: Place) -> Node:
+        value = self.evaluate(argument)
+        unknown = first_unknown(value)
+        if unknown is not None:
+            return _because(unknown, "Fn::ToJsonString", place)
+        return text_leaf(json.dumps(plain(value), separators=(",", ":"), ensure_ascii=False), place)
+
+    def _transform(self, argument: Node, place: Place) -> Node:
+        name = argument.get("Name") if isinstance(argument, Table) else None
+        shown = name.text if isinstance(name, Leaf) else "a macro"
+        return Unknown((f"Fn::Transform {shown} is computed by the service",), place)
+
+    def _arguments(self, node: Node, function: str, least: int, most: int) -> tuple[Node, ...]:
+        if not isinstance(node, Items) or not least <= len(node.nodes) <= most:
+            wanted = str(least) if least == most else f"{least} to {most}"
+            raise InputError(f"{function} needs a list of {wanted} values", place=node.place)
+        return node.nodes
+
+    def _literal(self, node: Node, function: str) -> str:
+        value = node if isinstance(node, Leaf) else self.evaluate(node)
+        if not isinstance(value, Leaf):
+            raise InputError(f"{function} needs text here", place=node.place)
+        return value.text
+
+
+def _because(value: Unknown, step: str, place: Place | None = None) -> Unknown:
+    chain = value.chain if value.chain[:1] == (step,) else (step, *value.chain)
+    return Unknown(chain, place or value.place, value.hint)
+
+
+def _placed(value: Node, place: Place) -> Node:
+    """The same value at the place that asked for it, where the user will look."""
+    match value:
+        case Leaf():
+            return Leaf(value.value, value.text, place)
+        case Items():
+            return Items(value.nodes, place)
+        case Table():
+            return Table(value.entries, value.key_places, place)
+        case Unknown():
+            return value
+
+
+def _is_nothing(node: Node) -> bool:
+    return isinstance(node, Leaf) and node.value is None

@@ -1,0 +1,47 @@
+"""The short forms of CloudFormation's YAML: `!Sub x` is `{"Fn::Sub": x}`."""
+
+from pipeyard.definition.documents import Node, Table, parse_document
+
+FUNCTIONS = frozenset(
+    {
+        "Base64",
+        "Cidr",
+        "FindInMap",
+        "GetAtt",
+        "GetAZs",
+        "If",
+        "ImportValue",
+        "Join",
+        "Length",
+        "Select",
+        "Split",
+        "Sub",
+        "ToJsonString",
+        "Transform",
+        "And",
+        "Equals",
+        "Not",
+        "Or",
+        "Contains",
+        "EachMemberEquals",
+        "EachMemberIn",
+        "RefAll",
+        "ValueOf",
+        "ValueOfAll",
+    }
+)
+
+
+def short_form(tag: str, node: Node) -> Node | None:
+    """The long form of a tagged value; None for a tag that CloudFormation does not know."""
+    key = tag if tag in ("Ref", "Condition") else f"Fn::{tag}" if tag in FUNCTIONS else ""
+    return Table({key: node}, {key: node.place}, node.place) if key else None
+
+
+def parse_template(text: str, file: str) -> Node:
+    """A template's tree with every short form written long. Raises InputError, placed, for wrong syntax."""
+    return parse_document(text, file, short_form)
+
+
+def is_template(document: Node) -> bool:
+    return isinstance(document, Table) and isinstance(document.get("Resources"), Table)

@@ -1,0 +1,115 @@
+"""The one entrance to every format: which reader a path is for is decided by its content."""
+
+import json
+from pathlib import Path
+
+from pipeyard.definition import cdk, cloudformation, codepipeline
+from pipeyard.definition.documents import Node, Table
+from pipeyard.definition.places import NO_INPUTS, Inputs, Reading
+from pipeyard.errors import InputError, Place
+
+LOOKED_FOR = (
+    "a CloudFormation template (`Resources`)",
+    "the JSON or YAML of `aws codepipeline get-pipeline` (`pipeline` or `stages`)",
+    "a folder of .tf or .tf.json files",
+    "the JSON of `terraform show -json` (`planned_values` or `values`)",
+    "a cdk.out folder (`manifest.json`)",
+)
+
+_DOCUMENTS = (".yaml", ".yml", ".json", ".template")
+_MAX_SIZE = 20_000_000  # bytes; the service takes a template of 1 MB, a plan of a large folder may have more
+
+
+def read(path: Path, inputs: Inputs = NO_INPUTS) -> Reading:
+    """Reads what a file or folder declares, whatever its format.
+
+    What the definition says wrongly is among the reading's problems. Raises InputError when the path is absent, holds
+    no definition or more than one, or is not even well-formed.
+    """
+    if path.is_dir():
+        return _read_folder(path, inputs)
+    if not path.exists():
+        raise InputError(f"{path} does not exist", place=Place(str(path)))
+    if _is_terraform(path):
+        return _read_terraform(path.parent, inputs)
+    if path.name == "manifest.json" and cdk.is_assembly(path.parent):
+        return cdk.read_assembly(path.parent, inputs)
+    document = _parse(path)
+    if _is_plan(document):
+        return _read_terraform(path, inputs)
+    if cloudformation.is_template(document):
+        return cloudformation.read_template(document, str(path), inputs)
+    if codepipeline.is_pipeline(document):
+        return codepipeline.read_pipeline(document, str(path))
+    raise InputError(
+        f"{path} is no pipeline definition", place=document.place, hint=f"looked for {'; '.join(LOOKED_FOR)}"
+    )
+
+
+def _read_folder(folder: Path, inputs: Inputs) -> Reading:
+    for assembly in (folder, folder / "cdk.out"):
+        if cdk.is_assembly(assembly):
+            return cdk.read_assembly(assembly, inputs)
+    found = [path for path in sorted(folder.iterdir()) if path.suffix in _DOCUMENTS and _declares(path)]
+    terraform = [path for path in folder.iterdir() if path.is_file() and _is_terraform(path)]
+    if terraform and not found:
+        return _read_terraform(folder, inputs)
+    if len(found) == 1 and not terraform:
+        return read(found[0], inputs)
+    if found:
+        names = [*(path.name for path in found), *(["Terraform (*.tf)"] if terraform else [])]
+        raise InputError(
+            f"{folder} holds {len(names)} definitions", place=Place(str(folder)), hint=f"name one: {', '.join(names)}"
+        )
+    raise InputError(
+        f"{folder} holds no pipeline definition", place=Place(str(folder)), hint=f"looked for {'; '.join(LOOKED_FOR)}"
+    )
+
+
+def _read_terraform(path: Path, inputs: Inputs) -> Reading:
+    from pipeyard.definition.terraform import TerraformReader
+
+    return TerraformReader().read(path, inputs)
+
+
+def _is_terraform(path: Path) -> bool:
+    return path.name.endswith((".tf", ".tf.json"))
+
+
+def _is_plan(document: Node) -> bool:
+    return (
+        isinstance(document, Table)
+        and "format_version" in document.entries
+        and any(key in document.entries for key in ("planned_values", "values"))
+    )
+
+
+def _parse(path: Path) -> Node:
+    return cloudformation.parse_template(_text(path), str(path))
+
+
+def _text(path: Path) -> str:
+    try:
+        if path.stat().st_size > _MAX_SIZE:
+            raise InputError(f"{path} has more than {_MAX_SIZE} bytes", place=Place(str(path)))
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not text in UTF-8", place=Place(str(path))) from error
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}", place=Place(str(path))) from error
+
+
+def _declares(path: Path) -> bool:
+    """Whether a file among others is a definition: a cheap look first, since most files of a folder are not."""
+    if not path.is_file() or path.name.endswith(".tf.json"):
+        return False
+    try:
+        text = _text(path)
+        if not any(sign in text for sign in ("AWS::CodePipeline::Pipeline", "aws_codepipeline", "stages")):
+            return False
+        document = cloudformation.parse_template(text, str(path))
+    except InputError:
+        return False
+    if cloudformation.is_template(document):
+        return json.dumps("AWS::CodePipeline::Pipeline")[1:-1] in text
+    return _is_plan(document) or codepipeline.is_pipeline(document)

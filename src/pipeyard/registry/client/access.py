@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from pipeyard.progress import Observer, ignore
+from pipeyard.registry.blobs import BlobStore
 from pipeyard.registry.client.authentication import authenticated
 from pipeyard.registry.client.destination import RemoteDestination
 from pipeyard.registry.client.messages import Transport
@@ -77,9 +78,9 @@ class Registries:
     def repository(self, reference: Reference, access: tuple[str, ...] = ("pull",), stop: Stop = NEVER) -> Repository:
         return Repository(reference.host, reference.repository, self._send, access=access, stop=stop)
 
-    def origin(self, stop: Stop = NEVER, observe: Observer = ignore) -> RemoteOrigin:
-        """For one build or copy: it remembers what references meant."""
-        return RemoteOrigin(lambda reference: self.repository(reference, stop=stop), observe)
+    def origin(self, stop: Stop = NEVER, observe: Observer = ignore, kept: BlobStore | None = None) -> RemoteOrigin:
+        """For one build or copy: it remembers what references meant. What it fetches stays in the store `kept`."""
+        return RemoteOrigin(lambda reference: self.repository(reference, stop=stop), observe, kept)
 
     def destination(
         self, reference: Reference, stop: Stop = NEVER, observe: Observer = ignore, step: str = "publish"

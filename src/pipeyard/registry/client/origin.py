@@ -6,9 +6,22 @@ from contextlib import AbstractContextManager
 from typing import BinaryIO
 
 from pipeyard.errors import InputError, RegistryError
-from pipeyard.oci import Descriptor, ImageConfig, ImageIndex, Platform, decode_config, decode_manifest, digest_of
+from pipeyard.oci import (
+    Descriptor,
+    ImageConfig,
+    ImageIndex,
+    ImageManifest,
+    Platform,
+    decode_config,
+    decode_manifest,
+    digest_of,
+    parse_digest,
+)
 from pipeyard.oci.documents import PlatformField
 from pipeyard.progress import Observer, Warned, ignore
+from pipeyard.registry.blobs import BlobStore
+from pipeyard.registry.client.kept import keep_document, read_keeping, stored_document
+from pipeyard.registry.client.messages import SMALL
 from pipeyard.registry.client.repository import Repository
 from pipeyard.registry.exchange import Document, ResolvedImage
 from pipeyard.registry.reference import Reference
@@ -17,10 +30,19 @@ MAX_CONFIG = 16 * 1024 * 1024  # bytes; BuildKit's history of a large build stay
 
 
 class RemoteOrigin:
-    """An ImageOrigin over repositories. Each reference is resolved once: a build sees one world while it lasts."""
+    """An ImageOrigin over repositories. Each reference is resolved once: a build sees one world while it lasts.
 
-    def __init__(self, open_repository: Callable[[Reference], Repository], observe: Observer = ignore) -> None:
+    What is fetched by its digest goes into the store `kept`, if there is one, and comes from there the next time.
+    """
+
+    def __init__(
+        self,
+        open_repository: Callable[[Reference], Repository],
+        observe: Observer = ignore,
+        kept: BlobStore | None = None,
+    ) -> None:
         self._open = open_repository
+        self._kept = kept
         self._observe = observe
         self._lock = threading.Lock()  # guards _resolved
         self._resolved: dict[tuple[Reference, Platform], ResolvedImage] = {}
@@ -37,7 +59,7 @@ class RemoteOrigin:
 
     def _resolve(self, reference: Reference, platform: Platform) -> ResolvedImage:
         repository = self._open(reference)
-        document = repository.document(reference.key)
+        document = self._document(repository, reference.key)
         if document is None:
             raise InputError(
                 f"there is no image {reference}", hint=f"`pipeyard image ls {reference.name}` lists its tags"
@@ -47,10 +69,7 @@ class RemoteOrigin:
         manifest = decode_manifest(document.data, document.media_type)
         if isinstance(manifest, ImageIndex):
             chosen = choose(manifest, platform, str(reference))
-            child = repository.document(chosen.digest, chosen.size)
-            if child is None:
-                raise RegistryError(f"{reference} lists {chosen.digest}, which {repository.host} does not have")
-            manifest = decode_manifest(child.data, child.media_type)
+            manifest = self._child(repository, chosen, reference)
             if isinstance(manifest, ImageIndex):
                 raise InputError(f"{reference} is an index within an index, which is not an image")
         config = self._config(repository, manifest.config, reference)
@@ -63,12 +82,41 @@ class RemoteOrigin:
     def _config(self, repository: Repository, descriptor: Descriptor, reference: Reference) -> ImageConfig:
         if descriptor.size > MAX_CONFIG:
             raise InputError(f"{reference} has a configuration of {descriptor.size} bytes, which is too large")
-        with repository.read(descriptor) as source:
+        with self._read(repository, descriptor, 0) as source:
             return decode_config(source.read())
+
+    def _child(
+        self, repository: Repository, descriptor: Descriptor, reference: Reference
+    ) -> ImageManifest | ImageIndex:
+        child = self._document(repository, descriptor.digest, descriptor.size)
+        if child is None:
+            raise RegistryError(f"{reference} lists {descriptor.digest}, which {repository.host} does not have")
+        return decode_manifest(child.data, child.media_type)
+
+    def _document(self, repository: Repository, key: str, size: int | None = None) -> Document | None:
+        digest = parse_digest(key) if ":" in key else None
+        if self._kept is not None and digest is not None:
+            data = stored_document(self._kept, digest, SMALL)
+            if data is not None:
+                manifest = decode_manifest(data)
+                if manifest.media_type:
+                    return Document(media_type=manifest.media_type, data=data)
+        document = repository.document(key, size)
+        if self._kept is not None and document is not None:
+            keep_document(self._kept, digest_of(document.data), document.data, document.media_type)
+        return document
 
     def read(self, image: ResolvedImage, blob: Descriptor, start: int = 0) -> AbstractContextManager[BinaryIO]:
         """A blob of the image as a stream; read to its end from 0, it has been verified (else DigestMismatch)."""
-        return self._open(image.reference).read(blob, start)
+        return self._read(self._open(image.reference), blob, start)
+
+    def _read(self, repository: Repository, blob: Descriptor, start: int) -> AbstractContextManager[BinaryIO]:
+        if self._kept is None:
+            return repository.read(blob, start)
+        if self._kept.size(blob.digest) is not None:
+            return self._kept.read(blob.digest, start)
+        fetch = repository.read(blob, start)
+        return fetch if start else read_keeping(self._kept, blob, fetch)
 
 
 def descriptor_of(document: Document) -> Descriptor:

@@ -1,0 +1,169 @@
+"""Images with the parts that the settings choose: which store, which registries, which destination, which cache."""
+
+import os
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import TYPE_CHECKING, BinaryIO
+
+from msgspec import structs
+
+from pipeyard.errors import InputError
+from pipeyard.oci import Descriptor, Platform
+from pipeyard.progress import Observer, ignore
+from pipeyard.registry.embedded import StoreDestination, StoreOrigin
+from pipeyard.registry.exchange import Destination, ImageOrigin, ResolvedImage
+from pipeyard.registry.reference import DEFAULT_HOST, Reference, parse_reference
+from pipeyard.registry.store import ContentStore
+from pipeyard.settings import Settings
+from pipeyard.threads import NEVER, Stop, StopSignal
+
+if TYPE_CHECKING:
+    from pipeyard.image.build import BuildRequest, Built, Publication
+    from pipeyard.registry.client import Registries
+
+
+class StoreFirst:
+    """An ImageOrigin: the embedded registry for what it stands for, the other registries for the rest.
+
+    It stands for the account's own ECR, whose host never answers here, and for short names that were published to it,
+    as a local image goes before Docker Hub with Docker.
+    """
+
+    def __init__(self, store: ContentStore, others: ImageOrigin, own_host: str) -> None:
+        self._store = store
+        self._local = StoreOrigin(store)
+        self._others = others
+        self._own_host = own_host
+
+    def resolve(self, reference: Reference, platform: Platform) -> ResolvedImage:
+        local = self._in_store(reference)
+        return self._local.resolve(local, platform) if local else self._others.resolve(reference, platform)
+
+    def read(self, image: ResolvedImage, blob: Descriptor, start: int = 0) -> AbstractContextManager[BinaryIO]:
+        if self._store.size(blob.digest) is not None:
+            return self._local.read(image, blob, start)
+        return self._others.read(image, blob, start)
+
+    def _in_store(self, reference: Reference) -> Reference | None:
+        if reference.host == self._own_host:
+            return reference
+        if reference.host != DEFAULT_HOST or not (self._store.root / "catalog.sqlite").exists():
+            return None
+        name = reference.repository.removeprefix("library/")
+        local = structs.replace(reference, repository=name)
+        return local if self._store.catalog.manifest(name, local.key) is not None else None
+
+
+class Images:
+    """Builds images and publishes them. Made by `open_images`; safe for any number of threads."""
+
+    def __init__(self, settings: Settings, store: ContentStore, registries: "Registries") -> None:
+        self.settings = settings
+        self.store = store
+        self.registries = registries
+
+    @property
+    def own_host(self) -> str:
+        """The ECR host that the embedded registry stands for."""
+        return ecr_host(self.settings)
+
+    def origin(self, stop: Stop = NEVER, observe: Observer = ignore) -> ImageOrigin:
+        return StoreFirst(self.store, self.registries.origin(stop, observe), self.own_host)
+
+    def destination(
+        self,
+        publish: str,
+        repository: str,
+        *,
+        registry_type: str = "private",
+        stop: Stop = NEVER,
+        observe: Observer = ignore,
+        step: str = "publish",
+    ) -> Destination:
+        """`publish` is `embedded`, `ecr`, or HOST[/PREFIX]; to be closed by the caller.
+
+        Raises InputError for a `publish` that is none of these, RegistryError when ECR has no such repository.
+        """
+        if publish == "embedded":
+            return StoreDestination(self.store, repository)
+        if publish == "ecr":
+            from pipeyard.service.ecr import EcrRegistry, session_clients
+
+            registry = EcrRegistry(clients=session_clients(), create_repository=self.settings.create_repository)
+            reference = registry.reference(repository, registry_type)
+        else:
+            reference = published_reference(publish, repository)
+        return self.registries.destination(reference, stop, observe, step)
+
+    def build(
+        self,
+        request: "BuildRequest",
+        publications: "Sequence[Publication]",
+        observe: Observer = ignore,
+        stop: StopSignal | None = None,
+    ) -> "Built":
+        """Builds with the local cache; `publications` are closed by the caller. Raises as `build_image` does."""
+        from pipeyard.image.build import BuildParts, build_image
+        from pipeyard.image.sandbox import open_sandbox
+
+        own_stop = stop or StopSignal()
+        cache = self.settings.home / "cache"
+        cache.mkdir(parents=True, exist_ok=True)
+        with self.store.lease():
+            return build_image(
+                request,
+                BuildParts(
+                    store=self.store,
+                    cache=cache,
+                    origin=self.origin(own_stop, observe),
+                    sandbox=open_sandbox,
+                    publications=publications,
+                    observe=observe,
+                    stop=own_stop,
+                    now_s=time.time,
+                    threads=os.cpu_count() or 1,
+                    cache_limit=self.settings.cache_size_mb * 1_000_000,
+                ),
+            )
+
+
+def ecr_host(settings: Settings) -> str:
+    suffix = "amazonaws.com.cn" if settings.region.startswith("cn-") else "amazonaws.com"
+    return f"{settings.account_id}.dkr.ecr.{settings.region}.{suffix}"
+
+
+def published_reference(publish: str, repository: str) -> Reference:
+    """HOST[/PREFIX] and a repository, as one reference without a tag. Raises InputError."""
+    host, _, prefix = publish.removeprefix("https://").removeprefix("http://").rstrip("/").partition("/")
+    if not re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+)(:\d{1,5})?", host) or host == "":
+        raise InputError(
+            f"cannot publish to {publish!r}",
+            hint="write embedded, ecr, or HOST[:PORT][/PREFIX]",
+        )
+    if not ("." in host or ":" in host or host == "localhost"):
+        raise InputError(f"{host!r} is no registry's host", hint="write embedded, ecr, or HOST[:PORT][/PREFIX]")
+    name = f"{prefix}/{repository}" if prefix else repository
+    parsed = parse_reference(f"{host}/{name}", default_tag="")
+    return Reference(parsed.host, parsed.repository)
+
+
+@contextmanager
+def open_images(settings: Settings, environ: Mapping[str, str]) -> Iterator[Images]:
+    """Everything that builds and publishing need, for the block. `environ` says where credentials and proxies are."""
+    from pipeyard.registry.client import access_from, open_registries
+    from pipeyard.registry.credentials import FirstOf, keychain_from
+    from pipeyard.service.ecr import EcrKeychain, session_clients
+
+    access = access_from(
+        mirrors=settings.registry_mirrors,
+        insecure=settings.insecure_registries,
+        registries=settings.registries,
+        environ=environ,
+    )
+    keychain = FirstOf([keychain_from(environ), EcrKeychain(session_clients())])
+    with ExitStack() as parts:
+        store = ContentStore(settings.home / "registry")
+        parts.callback(store.close)
+        yield Images(settings, store, parts.enter_context(open_registries(access, keychain)))

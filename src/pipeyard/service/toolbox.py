@@ -1,0 +1,113 @@
+"""What one action may use while it is performed: its workspace, its artifacts, sources and images."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from shutil import rmtree
+
+from msgspec import Struct
+
+from pipeyard.actions.contract import ActionRequest, Artifact, ImageBuild, Published
+from pipeyard.artifacts import FolderArtifacts
+from pipeyard.errors import InputError
+from pipeyard.progress import Observer
+from pipeyard.service.choices import Choices
+from pipeyard.service.images import Images
+from pipeyard.settings import Settings
+from pipeyard.source import GitOrigin, parse_origin
+from pipeyard.threads import StopSignal
+
+
+class ActionArtifacts(Struct, frozen=True):
+    """The artifact store as one action execution sees it: what it keeps is kept under its id."""
+
+    store: FolderArtifacts
+    owner: str
+
+    def keep(self, name: str, folder: Path, *, revision: str = "", summary: str = "", created_s: int = 0) -> Artifact:
+        stored = self.store.keep(self.owner, name, folder)
+        return Artifact(
+            name=name, location=stored.location, revision=revision, revision_summary=summary, created_s=created_s
+        )
+
+    def folder(self, artifact: Artifact) -> Path:
+        return self.store.folder(artifact.location)
+
+
+class Toolbox:
+    """The Tools of one action execution."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        images: Images,
+        artifacts: ActionArtifacts,
+        workspace: Path,
+        choices: Choices,
+        observe: Observer,
+        stop: StopSignal,
+    ) -> None:
+        self.settings = settings
+        self.artifacts = artifacts
+        self.observe = observe
+        self.stop = stop
+        self.workspace = workspace
+        self.git_mirrors = settings.home / "git"
+        self._images = images
+        self._choices = choices
+
+    def git_origin(self, request: ActionRequest, repository: str, connection_arn: str, branch: str) -> GitOrigin:
+        """Chosen for the execution, else by the settings' connections; the action's branch where none was told."""
+        text = self._choices.sources.get(request.action)
+        if text is None:
+            connections = self.settings.connections
+            text = connections.get(repository) or connections.get(connection_arn)
+        if text is None:
+            raise InputError(
+                f"nothing stands for the repository {repository}",
+                hint=f'set connections."{repository}" in pipeyard.toml to a git repository\'s folder or URL',
+            )
+        origin = parse_origin(text, self.settings.home)
+        return origin if origin.ref else GitOrigin(origin.location, branch)
+
+    def publish_image(self, build: ImageBuild) -> Published:
+        from pipeyard.image.build import BuildRequest, Publication
+
+        destination = self._images.destination(
+            self._choices.publish,
+            build.repository,
+            registry_type=build.registry_type,
+            stop=self.stop,
+            observe=self.observe,
+            step=build.step,
+        )
+        try:
+            built = self._images.build(
+                BuildRequest(context=build.context, dockerfile=build.dockerfile, epoch_s=build.epoch_s),
+                [Publication(destination=destination, tags=tuple(build.tags))],
+                self.observe,
+                self.stop,
+            )
+        finally:
+            destination.close()
+        (published,) = built.published
+        return Published(
+            repository=published.repository,
+            tags=list(published.tags),
+            digest=published.digest,
+            size=published.size,
+            references=list(published.references),
+        )
+
+
+@contextmanager
+def workspace(home: Path, action_execution_id: str) -> Iterator[Path]:
+    """An empty folder for one action; what an earlier, killed run left in it is gone."""
+    folder = home / "work" / action_execution_id
+    rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, mode=0o700)
+    try:
+        yield folder
+    finally:
+        rmtree(folder, ignore_errors=True)

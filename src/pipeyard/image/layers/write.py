@@ -1,7 +1,8 @@
 """From sorted entries to a committed blob in one pass: tar stream, diff id, compression, digest, store.
 
 The caller's thread reads files and makes blocks; one thread hashes them for the diff id, others compress them, one
-writes the compressed pieces in order into the store, which hashes them. Queues are bounded. A layer of one block needs no thread at all.
+writes the compressed pieces in order into the store, which hashes them. Queues are bounded. A layer of one block needs
+no thread at all.
 """
 
 import hashlib
@@ -161,7 +162,7 @@ def _pipeline(blocks: Iterable[bytes], writer: BlobWriter, compression: Compress
 def write_tar(
     entries: Iterable[Entry], consume: Callable[[bytes], object], *, epoch_s: int | None = None, stop: Stop = NEVER
 ) -> int:
-    """The same tar stream, uncompressed, handed to `consume` block by block, for outputs without a store; gives its size."""
+    """The same tar stream, uncompressed, handed to `consume` block by block, for outputs without a store."""
     size = 0
     for block in tar_blocks(entries, epoch_s):
         stop.check()

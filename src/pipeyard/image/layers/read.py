@@ -1,0 +1,457 @@
+"""A streaming reader of tar: ustar, pax and GNU, stricter than Python's own and several times as fast.
+
+Sources: POSIX.1-2017, pax; GNU tar manual, "Basic Tar Format" and "Storing Sparse Files". Global pax headers are
+skipped, as Docker does.
+"""
+
+import io
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from typing import BinaryIO
+
+from pipeyard.image.layers.decompress import BadArchive, Unpacked
+from pipeyard.image.layers.entry import Entry, Kind
+
+_ZERO = bytes(512)
+_MAX_EXTENDED = 1 << 20  # bytes of pax records of one entry; BuildKit and Go allow as much
+_MAX_NAME = 1 << 16
+_KINDS: dict[int, Kind] = {
+    0x00: "file", 0x30: "file", 0x37: "file",  # NUL, 0, 7 (contiguous)
+    0x31: "hardlink", 0x32: "symlink", 0x33: "char", 0x34: "block", 0x35: "dir", 0x36: "fifo",
+}  # fmt: skip
+
+
+class Member:
+    """An entry and its content, which can be taken once and before the next member is asked for."""
+
+    __slots__ = ("_holes", "_left", "_source", "entry")
+
+    def __init__(self, entry: Entry, source: "_Source", left: int, holes: list[tuple[int, int]] | None) -> None:
+        self.entry = entry
+        self._source = source
+        self._left = left
+        self._holes = holes  # of a sparse file: where its data goes, as (offset, length)
+
+    def pieces(self) -> Iterator[bytes | memoryview]:
+        """The content; zeros of a sparse file are spelled out."""
+        if self._holes is None:
+            yield from self._stored(self._left)
+            return
+        at = 0
+        for offset, length in self._holes:
+            yield from _zeros(offset - at)
+            yield from self._stored(length)
+            at = offset + length
+        yield from _zeros(self.entry.size - at)
+
+    def data(self) -> bytes:
+        """All of a small content at once."""
+        if self._holes is None and (left := self._left):
+            self._left = 0
+            return self._source.take(left)
+        return b"".join(self.pieces())
+
+    def _stored(self, size: int) -> Iterator[bytes | memoryview]:
+        self._left -= size
+        return self._source.pieces(size)
+
+    def skip(self) -> None:
+        if self._left:
+            self._source.skip(self._left)
+            self._left = 0
+
+
+def _zeros(count: int) -> Iterator[bytes]:
+    piece = bytes(1 << 16)
+    while count > 0:
+        yield piece[:count] if count < len(piece) else piece
+        count -= len(piece)
+
+
+class _Source:
+    """Bytes by exact count out of pieces of any size."""
+
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        self._pieces = iter(pieces)
+        self._piece = b""
+        self._at = 0
+
+    def take(self, size: int) -> bytes:
+        """Exactly `size` bytes. Raises BadArchive when the stream ends before."""
+        at = self._at
+        end = at + size
+        if end <= len(self._piece):
+            self._at = end
+            return self._piece[at:end]
+        return b"".join(self.pieces(size))
+
+    def at_end(self) -> bool:
+        return self._at >= len(self._piece) and not self._next()
+
+    def pieces(self, size: int) -> Iterator[bytes | memoryview]:
+        while size:
+            there = len(self._piece) - self._at
+            if not there:
+                if not self._next():
+                    raise BadArchive("the archive ends in the middle of an entry")
+                continue
+            count = min(there, size)
+            at = self._at
+            self._at = at + count
+            size -= count
+            if at == 0 and count == len(self._piece):
+                yield self._piece
+            else:
+                yield memoryview(self._piece)[at : at + count]
+
+    def skip(self, size: int) -> None:
+        for _ in self.pieces(size):
+            pass
+
+    def drain(self) -> None:
+        """Reads to the end: what follows the last entry belongs to the stream, and to its digest."""
+        self._at = len(self._piece)
+        while self._next():
+            self._at = len(self._piece)
+
+    def _next(self) -> bool:
+        for piece in self._pieces:
+            if piece:
+                self._piece = piece
+                self._at = 0
+                return True
+        self._piece, self._at = b"", 0
+        return False
+
+
+def read_members(pieces: Iterable[bytes]) -> Iterator[Member]:
+    """The members of an uncompressed tar stream, to its very end. Raises BadArchive for one that is damaged.
+
+    Paths are normalised (no `./`, no doubled or trailing slash) but otherwise as they stand: absolute ones keep their
+    slash and `..` stays, for the caller to judge.
+    """
+    source = _Source(pieces)
+    records: dict[str, bytes] = {}
+    long_name = long_link = None
+    if source.at_end():
+        return
+    while True:
+        if source.at_end():
+            # POSIX ends an archive with two zero blocks; Go, and so Docker, accepts one that ends without them.
+            if records or long_name is not None or long_link is not None:
+                raise BadArchive("the archive ends after an extended header")
+            return
+        block = source.take(512)
+        if block == _ZERO:
+            source.drain()
+            return
+        _check(block)
+        kind_code = block[156]
+        size = _number(block, 124, 136)
+        if kind_code == 0x78 or kind_code == 0x67:  # x and g
+            if size > _MAX_EXTENDED:
+                raise BadArchive(f"an extended header of {size} bytes")
+            data = source.take(size)
+            source.skip(-size % 512)
+            if kind_code == 0x78:
+                records.update(_parse_records(data))
+            continue
+        if kind_code == 0x4C or kind_code == 0x4B:  # L and K
+            if size > _MAX_NAME:
+                raise BadArchive(f"a name of {size} bytes")
+            text = source.take(size).split(b"\0", 1)[0]
+            source.skip(-size % 512)
+            if kind_code == 0x4C:
+                long_name = text
+            else:
+                long_link = text
+            continue
+        member = _member(block, kind_code, size, records, long_name, long_link, source)
+        stored = member._left
+        yield member
+        member.skip()
+        source.skip(-stored % 512)
+        if records:
+            records = {}
+        long_name = long_link = None
+
+
+def _member(
+    block: bytes,
+    kind_code: int,
+    size: int,
+    records: dict[str, bytes],
+    long_name: bytes | None,
+    long_link: bytes | None,
+    source: _Source,
+) -> Member:
+    sparse = kind_code == 0x53  # S
+    kind: Kind | None = "file" if sparse else _KINDS.get(kind_code)
+    name = block[:100].split(b"\0", 1)[0]
+    if kind is None:
+        raise BadArchive(f"{_text(name)!r} has the unknown type {chr(kind_code)!r}")
+    ustar = block[257:265] == b"ustar\x0000"
+    if ustar and block[345]:
+        name = block[345:500].split(b"\0", 1)[0] + b"/" + name
+    if long_name is not None:
+        name = long_name
+    link = long_link
+    if link is None:
+        link = block[157:257].split(b"\0", 1)[0] if block[157] else b""
+    mode, uid, gid = _number(block, 100, 108), _number(block, 108, 116), _number(block, 116, 124)
+    mtime_ns = _number(block, 136, 148) * 1_000_000_000
+    xattrs: dict[str, bytes] = {}
+    holes = None
+    length = size
+    if records:
+        name = records.get("path", name)
+        link = records.get("linkpath", link)
+        uid = _decimal(records, "uid", uid)
+        gid = _decimal(records, "gid", gid)
+        size = length = _decimal(records, "size", size)
+        if "mtime" in records:
+            mtime_ns = _nanoseconds(records["mtime"])
+        for key, value in records.items():
+            if key.startswith("SCHILY.xattr."):
+                xattrs[key[13:]] = value
+    if kind == "file" and name.endswith(b"/"):
+        kind = "dir"  # how tar wrote folders before there was a type for them
+    if kind != "file":
+        size = length = 0
+    if b"\0" in name or b"\0" in link:
+        raise BadArchive(f"a name with a NUL byte: {_text(name)!r}")
+    if sparse:
+        holes, size = _old_sparse(block, source)
+    elif any(key.startswith("GNU.sparse.") for key in records):
+        name, holes, size, length = _pax_sparse(records, name, length, source)
+    if holes is not None and sum(part for _, part in holes) != length:
+        raise BadArchive(f"the sparse file {_text(name)!r} contradicts its own size")
+    device = (0, 0)
+    if kind in ("char", "block"):
+        device = (_number(block, 329, 337), _number(block, 337, 345))
+    if size < 0 or uid < 0 or gid < 0:
+        raise BadArchive(f"{_text(name)!r} has a negative size or owner")
+    path = _normal(name)
+    link_text = _text(link)
+    if kind == "hardlink":
+        link_text = _normal(link)
+    if kind in ("hardlink", "symlink") and not link:
+        raise BadArchive(f"the link {path!r} names nothing")
+    entry = Entry(
+        path=path, kind=kind, mode=mode & 0o7777, uid=uid, gid=gid, mtime_ns=mtime_ns, size=size,
+        link=link_text if kind in ("hardlink", "symlink") else "", device=device, xattrs=xattrs,
+    )  # fmt: skip
+    return Member(entry, source, length, holes)
+
+
+def _check(block: bytes) -> None:
+    stored = _number(block, 148, 156)
+    total = sum(block) - sum(block[148:156]) + 256
+    if stored != total:
+        signed = total - 256 * sum(byte > 127 for byte in block[:148] + block[156:])  # as some old tars summed
+        if stored != signed:
+            raise BadArchive("wrong checksum: not a tar archive, or a damaged one")
+
+
+def _number(block: bytes, start: int, end: int) -> int:
+    """An octal field, or GNU's base 256."""
+    field = block[start:end]
+    if field[0] & 0x80:
+        value = int.from_bytes(field, "big", signed=False)
+        bits = 8 * len(field)
+        if field[0] & 0x40:  # negative, two's complement in what the marker leaves
+            return value - (1 << bits)
+        return value - (1 << (bits - 1))
+    text = field.split(b"\0", 1)[0].strip()
+    if not text:
+        return 0
+    try:
+        return int(text, 8)
+    except ValueError:
+        raise BadArchive(f"{field!r} is no octal number: not a tar archive, or a damaged one") from None
+
+
+def _parse_records(data: bytes) -> dict[str, bytes]:
+    records: dict[str, bytes] = {}
+    at = 0
+    while at < len(data):
+        if data[at] == 0:  # some writers pad the records themselves
+            break
+        space = data.find(b" ", at, at + 12)
+        digits = data[at:space] if space > 0 else b""
+        length = int(digits) if digits.isdigit() else 0
+        end = at + length
+        equals = data.find(b"=", space, end)
+        if length < 5 or end > len(data) or data[end - 1] != 0x0A or equals < 0:
+            raise BadArchive("a damaged extended header")
+        key, value = data[space + 1 : equals].decode("utf-8", "surrogateescape"), data[equals + 1 : end - 1]
+        if key in ("GNU.sparse.offset", "GNU.sparse.numbytes"):  # format 0.0 repeats these two keys
+            before = records.get("GNU.sparse.map", b"")
+            records["GNU.sparse.map"] = (before + b"," if before else b"") + value
+        else:
+            records[key] = value
+        at = end
+    return records
+
+
+def _decimal(records: dict[str, bytes], key: str, default: int) -> int:
+    value = records.get(key)
+    if value is None:
+        return default
+    if not value.isdigit() or len(value) > 19:
+        raise BadArchive(f"the extended header has {key}={value[:40]!r}")
+    return int(value)
+
+
+def _nanoseconds(value: bytes) -> int:
+    whole, _, fraction = value.partition(b".")
+    digits = whole.removeprefix(b"-")
+    if not digits.isdigit() or len(digits) > 18 or (fraction and not fraction.isdigit()):
+        raise BadArchive(f"the extended header has mtime={value[:40]!r}")
+    nanoseconds = int(digits) * 1_000_000_000 + int(fraction[:9].ljust(9, b"0"))
+    return -nanoseconds if whole.startswith(b"-") else nanoseconds
+
+
+def _old_sparse(block: bytes, source: _Source) -> tuple[list[tuple[int, int]], int]:
+    holes: list[tuple[int, int]] = []
+    size = _number(block, 483, 495)
+    _sparse_fields(block[386:482], holes)
+    more = block[482]
+    while more:
+        extension = source.take(512)
+        _sparse_fields(extension[:504], holes)
+        more = extension[504]
+        if len(holes) > 1 << 20:
+            raise BadArchive("a sparse file of too many parts")
+    return _checked(holes, size), size
+
+
+def _sparse_fields(fields: bytes, holes: list[tuple[int, int]]) -> None:
+    for at in range(0, len(fields), 24):
+        if fields[at] == 0:
+            return
+        holes.append((_number(fields, at, at + 12), _number(fields, at + 12, at + 24)))
+
+
+def _pax_sparse(
+    records: dict[str, bytes], name: bytes, length: int, source: _Source
+) -> tuple[bytes, list[tuple[int, int]], int, int]:
+    """GNU's three pax formats: the map in the header (0.0, 0.1), or in front of the data (1.0)."""
+    name = records.get("GNU.sparse.name", name)
+    size = _decimal(records, "GNU.sparse.realsize", _decimal(records, "GNU.sparse.size", length))
+    if records.get("GNU.sparse.major") == b"1":
+        text = b""
+        numbers: list[int] = []
+        wanted = 1
+        while len(numbers) < wanted:
+            line, newline, rest = text.partition(b"\n")
+            if not newline:
+                if length < 512 or len(text) > 32:
+                    raise BadArchive("a sparse file with a damaged map")
+                text += source.take(512)
+                length -= 512
+                continue
+            if not line.isdigit() or len(line) > 19:
+                raise BadArchive("a sparse file with a damaged map")
+            text = rest
+            numbers.append(int(line))
+            if len(numbers) == 1:
+                wanted = 1 + 2 * numbers[0]
+                if numbers[0] > 1 << 20:
+                    raise BadArchive("a sparse file of too many parts")
+        numbers = numbers[1:]
+    else:
+        parts = [part for part in records.get("GNU.sparse.map", b"").split(b",") if part]
+        if any(not part.isdigit() or len(part) > 19 for part in parts) or len(parts) % 2:
+            raise BadArchive("a sparse file with a damaged map")
+        numbers = [int(part) for part in parts]
+    return name, _checked(list(zip(numbers[::2], numbers[1::2], strict=True)), size), size, length
+
+
+def _checked(holes: list[tuple[int, int]], size: int) -> list[tuple[int, int]]:
+    at = 0
+    for offset, length in holes:
+        if offset < at or length < 0:
+            raise BadArchive("a sparse file whose parts overlap")
+        at = offset + length
+    if at > size:
+        raise BadArchive("a sparse file whose parts lie behind its end")
+    return holes
+
+
+def _text(name: bytes) -> str:
+    return name.decode("utf-8", "surrogateescape")
+
+
+def _normal(name: bytes) -> str:
+    text = name.decode("utf-8", "surrogateescape")
+    if text.startswith("./") or "//" in text or "/./" in text or text.endswith(("/", "/.")) or text == ".":
+        absolute = text.startswith("/")
+        text = "/".join(part for part in text.split("/") if part not in ("", "."))
+        return f"/{text}" if absolute else text
+    return text
+
+
+class _Content(io.RawIOBase):
+    """A member's content as a file."""
+
+    def __init__(self, member: Member) -> None:
+        self._pieces = member.pieces()
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "memoryview | bytearray", /) -> int:  # type: ignore[override] # any writable buffer
+        while not self._rest:
+            piece = next(self._pieces, None)
+            if piece is None:
+                return 0
+            self._rest = memoryview(piece)
+        count = min(len(buffer), len(self._rest))
+        memoryview(buffer)[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        return count
+
+
+def read_entries(read: Callable[[int], bytes]) -> Iterator[Entry]:
+    """The entries of an archive in any of the packings that decompress knows, from a stream's `read`.
+
+    An entry's `content` can be opened once, and before the next entry is asked for: handed to tar_blocks or written out
+    at once, an archive of any size passes through a few MiB of memory. Raises BadArchive.
+    """
+    from msgspec import structs
+
+    for member in read_members(Unpacked(read)):
+        if member.entry.size:
+            yield structs.replace(member.entry, content=_opener(member))
+        else:
+            yield member.entry
+
+
+def _opener(member: Member) -> Callable[[], AbstractContextManager[BinaryIO]]:
+    def opened() -> AbstractContextManager[BinaryIO]:
+        return io.BufferedReader(_Content(member), 1 << 16)
+
+    return opened
+
+
+def is_archive(read: Callable[[int], bytes]) -> bool:
+    """Whether a file is one that ADD extracts: a tar, plain or packed in a known way.
+
+    Docker's rule: what is in it begins like a tar; a truncated or damaged rest is found when it is extracted. Reads no
+    more than it needs.
+    """
+    head = b""
+    try:
+        for piece in Unpacked(read):
+            head += piece
+            if len(head) >= 512:
+                break
+        if len(head) < 512:
+            return False
+        if head[:512] != _ZERO:
+            _check(head[:512])
+    except BadArchive:
+        return False
+    return True

@@ -18,7 +18,10 @@ _HOST = re.compile(r"(?:\[[0-9a-fA-F:]+\]|[A-Za-z0-9](?:[A-Za-z0-9-.]*[A-Za-z0-9
 
 
 class Reference(Struct, frozen=True):
-    """`host` as written in references (`docker.io`, `localhost:5000`); `tag` empty when only a digest was given."""
+    """`host` as written in references (`docker.io`, `localhost:5000`); `tag` empty when only a digest was given.
+
+    An empty host is the embedded registry.
+    """
 
     host: str
     repository: str
@@ -28,7 +31,7 @@ class Reference(Struct, frozen=True):
     @property
     def name(self) -> str:
         """Host and repository, as one would pull them."""
-        return f"{self.host}/{self.repository}"
+        return f"{self.host}/{self.repository}" if self.host else self.repository
 
     @property
     def key(self) -> str:
@@ -41,17 +44,27 @@ class Reference(Struct, frozen=True):
 
 def parse_reference(text: str, default_tag: str = "latest") -> Reference:
     """Reads what people write: `alpine`, `team/app:1`, `localhost:5000/app@sha256:...`. Raises InputError."""
+    return _parse(text, default_tag, DEFAULT_HOST)
+
+
+def parse_place(text: str, default_tag: str = "latest") -> Reference:
+    """Reads a name where the embedded registry is meant by names without host (`host` is empty then)."""
+    return _parse(text, default_tag, "")
+
+
+def _parse(text: str, default_tag: str, default_host: str) -> Reference:
     rest, at, digest = text.partition("@")
     host, slash, path = rest.partition("/")
     if not slash or not ("." in host or ":" in host or host == "localhost" or host != host.lower()):
-        host, path = DEFAULT_HOST, rest
+        host, path = default_host, rest
     name, colon, tag = path.partition(":")
     if host in ("docker.io", "index.docker.io"):
         host = DEFAULT_HOST
         if "/" not in name:
             name = f"library/{name}"
-    if not _HOST.fullmatch(host):
-        raise InputError(f"{text!r} names no valid registry host", hint="a host is NAME[:PORT]")
+    if host and not _HOST.fullmatch(host):
+        hint = "leave https:// and http:// away" if "://" in text else "a host is NAME[:PORT]"
+        raise InputError(f"{text!r} names no valid registry host", hint=hint)
     if not is_repository_name(name):
         hint = "repository names are lower-case" if name != name.lower() else "write [HOST/]REPOSITORY[:TAG][@DIGEST]"
         raise InputError(f"{text!r} is not an image reference", hint=hint)

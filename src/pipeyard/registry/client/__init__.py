@@ -2,7 +2,6 @@
 
 from pipeyard.registry.client.access import Access, Registries, access_from, open_registries
 from pipeyard.registry.client.destination import RemoteDestination
-from pipeyard.registry.client.layered import EmbeddedFirst
 from pipeyard.registry.client.messages import Body, ConnectionFailed, Request, Response, Transport
 from pipeyard.registry.client.origin import RemoteOrigin
 from pipeyard.registry.client.repository import Repository
@@ -11,7 +10,6 @@ __all__ = [
     "Access",
     "Body",
     "ConnectionFailed",
-    "EmbeddedFirst",
     "Registries",
     "RemoteDestination",
     "RemoteOrigin",

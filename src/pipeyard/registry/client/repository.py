@@ -19,6 +19,7 @@ from pipeyard.registry.client.messages import SMALL, Body, ConnectionFailed, Req
 from pipeyard.registry.client.refusals import refusal
 from pipeyard.registry.client.routes import api_host
 from pipeyard.registry.exchange import Document
+from pipeyard.registry.reference import Reference
 from pipeyard.threads import NEVER, Stop
 
 ACCEPTED = ", ".join(
@@ -52,6 +53,10 @@ class Repository:
 
     def __str__(self) -> str:
         return f"{self.host}/{self.name}"
+
+    @property
+    def reference(self) -> Reference:
+        return Reference(self.host, self.name)
 
     def request(
         self,

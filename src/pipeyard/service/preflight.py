@@ -1,0 +1,199 @@
+"""Everything that can be known to be wrong before a pipeline starts, and what its run would publish."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from msgspec import Struct, structs
+
+from pipeyard.actions.catalogue import find_action, type_ids
+from pipeyard.actions.ecr_build_and_publish import EcrBuildAndPublish
+from pipeyard.definition.expressions import resolve
+from pipeyard.definition.model import Definition, PipelineDeclaration
+from pipeyard.definition.places import Reading
+from pipeyard.definition.validate import validate
+from pipeyard.errors import InputError, InvalidDefinition, Problem, located
+from pipeyard.progress import Observer, ignore
+from pipeyard.service.images import published_reference
+from pipeyard.service.outcome import Outcome, PublishedImage, planned
+from pipeyard.service.sources import ChosenSource, choose_sources
+from pipeyard.settings import Settings
+from pipeyard.source import resolve as resolve_source
+from pipeyard.threads import NEVER, Stop
+
+
+class RunRequest(Struct, frozen=True, kw_only=True):
+    """What to run of a definition, and how. `sources` is ACTION -> FOLDER|URL[#REF]."""
+
+    pipeline: str = ""  # needed when the definition has several
+    sources: Mapping[str, str] = {}
+    variables: Mapping[str, str] = {}
+    publish: str = ""  # empty: as the settings say
+    until: str = ""  # the last stage to run
+
+
+class ReadyRun(Struct, frozen=True, kw_only=True):
+    """A run that nothing known stands against. `revisions` is the commit of each source action."""
+
+    definition: Definition  # with this one pipeline
+    pipeline: PipelineDeclaration
+    sources: dict[str, ChosenSource]
+    revisions: dict[str, str]
+    variables: dict[str, str]
+    publish: str
+    warnings: tuple[Problem, ...]
+
+
+def choose_pipeline(reading: Reading, name: str) -> tuple[int, PipelineDeclaration]:
+    """The pipeline to run and its number. Raises InvalidDefinition with all errors of the reading, InputError."""
+    errors = tuple(problem for problem in reading.problems if problem.severity == "error")
+    if reading.definition is None or errors:
+        raise InvalidDefinition(f"the definition has {_count(len(errors), 'error')}", reading.problems)
+    pipelines = reading.definition.pipelines
+    names = ", ".join(pipeline.name for pipeline in pipelines)
+    if not pipelines:
+        raise InputError("the definition declares no pipeline", place=reading.places[()])
+    if not name and len(pipelines) > 1:
+        raise InputError(f"the definition declares {len(pipelines)} pipelines", hint=f"choose with --pipeline: {names}")
+    for number, pipeline in enumerate(pipelines):
+        if name in ("", pipeline.name):
+            return number, pipeline
+    raise InputError(f"the definition has no pipeline {name!r}", hint=f"it declares {names}")
+
+
+def prepare(
+    reading: Reading,
+    request: RunRequest,
+    settings: Settings,
+    path: Path,
+    folder: Path,
+    *,
+    observe: Observer = ignore,
+    stop: Stop = NEVER,
+) -> ReadyRun:
+    """Validates the chosen pipeline for a run here and now, and resolves its sources to commits.
+
+    Raises InvalidDefinition with every problem, and InputError for what was chosen beside the definition.
+    """
+    number, pipeline = choose_pipeline(reading, request.pipeline)
+    assert reading.definition is not None
+    problems = (*reading.problems, *validate(reading.definition, reading.places, implemented=type_ids()))
+    if count := sum(problem.severity == "error" for problem in problems):
+        raise InvalidDefinition(f"the definition has {_count(count, 'error')}", problems)
+    for stage_number, stage in enumerate(pipeline.stages):
+        for action_number, action in enumerate(stage.actions):
+            place = ("pipelines", number, "stages", stage_number, "actions", action_number, "configuration")
+            for complaint in find_action(action.action_type_id).check(action.configuration):
+                raise InputError(f"action {action.name}: {complaint}", place=reading.places[place])
+    chosen = _until(pipeline, request.until) if request.until else pipeline
+    variables = _variables(pipeline, request.variables)
+    publish = checked_publish(request, settings)
+    keys = ("pipelines", number)
+    sources = choose_sources(chosen, keys, reading.places, request.sources, settings, path, folder)
+    revisions: dict[str, str] = {}
+    for name, source in sources.items():
+        with located(reading.places[keys]):
+            revisions[name] = _revision(chosen, name, source, variables, settings, observe, stop)
+    return ReadyRun(
+        definition=structs.replace(reading.definition, pipelines=(chosen,)),
+        pipeline=chosen,
+        sources=sources,
+        revisions=revisions,
+        variables=variables,
+        publish=publish,
+        warnings=problems,
+    )
+
+
+def plan(reading: Reading, request: RunRequest, settings: Settings) -> tuple[Outcome, tuple[Problem, ...]]:
+    """What would happen, and every problem that stands against it; fetches and publishes nothing.
+
+    An action whose provider only the service has is planned like any other. Raises as `choose_pipeline`, and
+    InputError for what was chosen beside the definition.
+    """
+    _, pipeline = choose_pipeline(reading, request.pipeline)
+    assert reading.definition is not None
+    chosen = _until(pipeline, request.until) if request.until else pipeline
+    variables = _variables(pipeline, request.variables, needed=False)
+    images = planned_images(chosen, variables, checked_publish(request, settings))
+    problems = (*reading.problems, *validate(reading.definition, reading.places))
+    return planned(chosen, images), problems
+
+
+def checked_publish(request: RunRequest, settings: Settings) -> str:
+    """Where the run publishes: `embedded`, `ecr`, or HOST[/PREFIX]. Raises InputError for anything else."""
+    publish = request.publish or settings.publish
+    if publish not in ("embedded", "ecr"):
+        published_reference(publish, "name")
+    return publish
+
+
+def planned_images(pipeline: PipelineDeclaration, variables: Mapping[str, str], publish: str) -> list[PublishedImage]:
+    """What the pipeline's ECRBuildAndPublish actions would publish, as far as it is known before it runs.
+
+    Tags that only the run can know stand as declared.
+    """
+    images = []
+    known = {"variables": _all_variables(pipeline, variables)}
+    for _, action in pipeline.actions():
+        if action.action_type_id != EcrBuildAndPublish.type_id:
+            continue
+        repository = _resolved(action.configuration.get("ECRRepositoryName", ""), known)
+        name = repository if publish in ("embedded", "ecr") else f"{publish.rstrip('/')}/{repository}"
+        tags = [tag.strip() for tag in _resolved(action.configuration.get("ImageTags", "latest"), known).split(",")]
+        references = [f"{name}:{tag}" for tag in tags]
+        images.append(PublishedImage(repository=name, tags=tags, digest=None, size=None, references=references))
+    return images
+
+
+def _revision(
+    pipeline: PipelineDeclaration,
+    name: str,
+    source: ChosenSource,
+    variables: Mapping[str, str],
+    settings: Settings,
+    observe: Observer,
+    stop: Stop,
+) -> str:
+    origin = source.origin
+    if not origin.ref:
+        declared = next(action for _, action in pipeline.actions() if action.name == name)
+        known = {"variables": _all_variables(pipeline, variables)}
+        origin = structs.replace(origin, ref=_resolved(declared.configuration.get("BranchName", ""), known))
+    return resolve_source(origin, settings.home / "git", observe, stop).commit_id
+
+
+def _variables(pipeline: PipelineDeclaration, given: Mapping[str, str], *, needed: bool = True) -> dict[str, str]:
+    """Raises InputError for a variable that is not declared, and for one that has no value at all."""
+    declared = {variable.name: variable.default_value for variable in pipeline.variables}
+    for name in given:
+        if name not in declared:
+            known = ", ".join(declared) or "none"
+            raise InputError(f"the pipeline declares no variable {name!r}", hint=f"it declares {known}")
+    for name, default in declared.items():
+        if needed and default is None and name not in given:
+            raise InputError(f"the pipeline's variable {name} has no default", hint=f"give it: --variable {name}=VALUE")
+    return dict(given)
+
+
+def _all_variables(pipeline: PipelineDeclaration, given: Mapping[str, str]) -> dict[str, str]:
+    defaults = {variable.name: variable.default_value or "" for variable in pipeline.variables}
+    return {**defaults, **given}
+
+
+def _resolved(text: str, values: Mapping[str, Mapping[str, str]]) -> str:
+    """With what is known already; the text as it stands when something in it is not."""
+    try:
+        return resolve(text, values)
+    except InputError:
+        return text
+
+
+def _until(pipeline: PipelineDeclaration, stage: str) -> PipelineDeclaration:
+    names = [declared.name for declared in pipeline.stages]
+    if stage not in names:
+        raise InputError(f"--until names {stage!r}, which is no stage", hint=f"its stages are {', '.join(names)}")
+    return structs.replace(pipeline, stages=pipeline.stages[: names.index(stage) + 1])
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

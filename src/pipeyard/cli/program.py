@@ -18,6 +18,7 @@ IMAGE_COMMANDS: Mapping[str, tuple[str, str]] = {
 
 REGISTRY_COMMANDS: Mapping[str, tuple[str, str]] = {
     # `pipeyard registry NAME`: likewise
+    "serve": ("pipeyard.cli.registry_serve", "Serve the images under PIPEYARD_HOME over HTTP."),
 }
 
 
@@ -53,7 +54,7 @@ root.add_command(LazyGroup("registry", REGISTRY_COMMANDS, "The embedded OCI regi
 
 
 def run_command_line(arguments: Sequence[str]) -> int:
-    """Runs one command and gives its exit code; no exception passes, but an unexpected one says that it is our fault."""
+    """Runs one command and gives its exit code; only an unexpected exception, which is our fault, passes."""
     try:
         result = root.main(list(arguments), prog_name="pipeyard", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as help_shown:

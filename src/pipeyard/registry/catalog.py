@@ -105,6 +105,7 @@ class Catalog:
         self._idle: list[sqlite3.Connection] = []  # append and pop are atomic: a connection has one user at a time
         self._opening = threading.Lock()  # guards _ready
         self._ready = False
+        self._turn = threading.Lock()  # SQLite's own waiting polls with pauses; threads of one process need not
 
     def close(self) -> None:
         while self._idle:
@@ -153,8 +154,11 @@ class Catalog:
     # Blobs
 
     def link(self, name: str, digests: Iterable[Digest], now_ms: int) -> None:
-        """Makes blobs of the store readable in a repository, which is created when missing."""
-        with self.writing() as db:
+        """Makes blobs of the store readable in a repository, which is created when missing.
+
+        A power failure may undo it until the next `put`, which is when a client is told that its image is stored.
+        """
+        with self.writing(durable=False) as db:
             _link(db, _make(db, name, now_ms), digests, now_ms)
 
     def linked(self, name: str, digest: Digest) -> bool:
@@ -295,7 +299,7 @@ class Catalog:
         )
 
     def note_pull(self, name: str, digest: Digest, now_ms: int) -> None:
-        with self.writing() as db:
+        with self.writing(durable=False) as db:
             db.execute(
                 "UPDATE manifest SET pulled_ms = ? WHERE digest = ? AND repository ="
                 " (SELECT id FROM repository WHERE name = ?)",
@@ -372,9 +376,10 @@ class Catalog:
                 db.execute("ROLLBACK")
 
     @contextmanager
-    def writing(self) -> Iterator["sqlite3.Connection"]:
+    def writing(self, *, durable: bool = True) -> Iterator["sqlite3.Connection"]:
         """One transaction, alone; durable when the block is left well, and never happened otherwise."""
-        with self.reading() as db:
+        with self._turn, self.reading() as db:
+            db.execute("PRAGMA synchronous = FULL" if durable else "PRAGMA synchronous = NORMAL")
             db.execute("BEGIN IMMEDIATE")
             try:
                 yield db
@@ -390,8 +395,7 @@ class Catalog:
         connection = sqlite3.connect(
             self._path, timeout=BUSY_S, isolation_level=None, check_same_thread=False, cached_statements=64
         )
-        # FULL: a publication that was reported must survive a power failure, also in the write-ahead log.
-        connection.executescript("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")
+        connection.execute("PRAGMA foreign_keys = ON")
         if not self._ready:
             with self._opening:
                 if not self._ready:

@@ -1,0 +1,62 @@
+"""`pipeyard registry serve`: the embedded registry over HTTP."""
+
+import signal
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from pipeyard.cli.start import settings_from
+from pipeyard.errors import InputError
+
+
+@click.command("serve")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=5000, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
+@click.option("--anonymous", type=click.Choice(["pull", "push"]), help="What callers without credentials may do.")
+@click.option("--tls-cert", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="PEM, with its chain.")
+@click.option("--tls-key", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="PEM.")
+@click.option("--require-blobs", is_flag=True, help="Refuse manifests that refer to what was not pushed.")
+def command(
+    host: str,
+    port: int,
+    anonymous: Literal["pull", "push"] | None,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    require_blobs: bool,
+) -> int:
+    """Serves the images under $PIPEYARD_HOME to Docker, Podman and every other client."""
+    from pipeyard.registry.server.access import Access, User
+    from pipeyard.registry.server.app import registry_app
+    from pipeyard.registry.server.serving import bind, kept_secret, serve, tls_context
+    from pipeyard.registry.store import ContentStore
+
+    if tls_key is not None and tls_cert is None:
+        raise InputError("--tls-key without --tls-cert")
+    settings = settings_from()
+    root = settings.home / "registry"
+    store = ContentStore(root)
+    users = [User(name=name, password=password) for name, password in settings.users.items()]
+    password_file = root / "password"
+    if not users and anonymous != "push":
+        users = [User(name="pipeyard", password=kept_secret(password_file))]
+        click.echo(f"user pipeyard, password in {password_file}", err=True)
+    access = Access(users=users, anonymous=anonymous or "", secret=kept_secret(root / "token-key").encode())
+    tls = tls_context(tls_cert, tls_key) if tls_cert else None
+    listening = bind(host, port)
+    shown = f"[{host}]" if ":" in host else host
+
+    def ready() -> None:
+        click.echo(f"registry at {'https' if tls else 'http'}://{shown}:{listening.getsockname()[1]}", err=True)
+
+    try:
+        serve(
+            registry_app(store, access, sparse=not require_blobs),
+            listening,
+            tls=tls,
+            ready=ready,
+            stop_signals=(signal.SIGINT, signal.SIGTERM),
+        )
+    finally:
+        store.close()
+    return 0

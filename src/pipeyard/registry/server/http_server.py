@@ -1,0 +1,509 @@
+"""An HTTP/1.1 server for ASGI applications that move large files: sendfile on the way out, 1 MiB pieces on the way in.
+
+Measured against the general servers (docs/performance.md, "Registry"): those hand over bodies in pieces of 64 KiB
+or less, and have no sendfile; both cost more than hashing the blob.
+
+It offers the ASGI extension `http.response.zerocopysend`. Without TLS that is sendfile(2); with TLS the event loop
+reads and encrypts. HTTP/1.1 keep-alive and pipelining (answered in order), chunked bodies, `Expect`. A client that
+sends or takes nothing for `Limits.idle_s` is cut off, and so is one that is not done with its request's head by then.
+"""
+
+import asyncio
+import contextlib
+import email.utils
+import http
+import logging
+import socket
+import ssl
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, BinaryIO
+
+from msgspec import Struct
+
+from pipeyard.registry.server.http_requests import MAX_HEAD, BadRequest, ChunkedBody, RequestHead, parse_head
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
+
+_SMALL = 64 * 1024
+_LARGE = 1 << 20
+_PIECE = _LARGE // 2  # a body is handed over when this much has come, or its end
+_SENDFILE = 8 << 20  # one call, so that progress can be seen
+_DRAIN = 256 * 1024  # of an unwanted body; beyond it the connection ends
+_LINGER_S = 2.0
+
+_log = logging.getLogger(__name__)
+_REASONS = {status.value: status.phrase.encode() for status in http.HTTPStatus}
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    idle_s: float = 60.0
+    connections: int = 2048
+    grace_s: float = 10.0  # for requests that are under way when the server stops
+
+
+class HttpServer:
+    """One event loop's server; `async with HttpServer(app) as server: await server.listen(...)`."""
+
+    def __init__(self, app: App, limits: Limits = Limits()) -> None:  # noqa: B008  (frozen)
+        self.app = app
+        self.limits = limits
+        self.connections: set[_Connection] = set()
+        self.stopping = False
+        self._listeners: list[asyncio.Server] = []
+        self._sweeper: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> "HttpServer":
+        self._sweeper = asyncio.create_task(self._sweep())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.stopping = True
+        for listener in self._listeners:
+            listener.close()
+        for connection in list(self.connections):
+            connection.finish_soon()
+        tasks = [connection.task for connection in self.connections if connection.task is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=self.limits.grace_s)
+        for connection in list(self.connections):
+            connection.abort()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+
+    async def listen(self, listening: socket.socket, tls: ssl.SSLContext | None = None) -> None:
+        """Serves a bound socket from now on."""
+        loop = asyncio.get_running_loop()
+        scheme = "https" if tls else "http"
+        self._listeners.append(
+            await loop.create_server(lambda: _Connection(self, scheme), sock=listening, ssl=tls, backlog=1024)
+        )
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(min(5.0, self.limits.idle_s / 2))
+            latest = time.monotonic() - self.limits.idle_s
+            for connection in list(self.connections):
+                began = connection.head_began
+                if (connection.waits_for_client and connection.last_progress < latest) or (began and began < latest):
+                    connection.abort()
+
+
+class _Connection(asyncio.BufferedProtocol):
+    """One client. Callbacks of the event loop fill `_buffer`; one task takes requests from it, one after another."""
+
+    def __init__(self, server: HttpServer, scheme: str) -> None:
+        self.task: asyncio.Task[None] | None = None
+        self.last_progress = time.monotonic()
+        self.waits_for_client = True
+        self.head_began: float | None = None  # when a head that is not complete yet began
+        self._server = server
+        self._scheme = scheme
+        self._transport: asyncio.Transport
+        self._loop = asyncio.get_running_loop()
+        self._buffer = bytearray(_SMALL)
+        self._filled = 0
+        self._paused = False
+        self._closed = False  # the client sends no more
+        self._lost = False  # and takes no more
+        self._finishing = False
+        self._arrival: asyncio.Future[None] | None = None
+        self._room: asyncio.Future[None] | None = None
+        self._writing_paused = False
+        self.client: tuple[str, int] | None = None
+        self.address: tuple[str, int] | None = None
+
+    # Called by the event loop
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        if len(self._server.connections) >= self._server.limits.connections or self._server.stopping:
+            transport.abort()
+            return
+        self.client = _address(transport.get_extra_info("peername"))
+        self.address = _address(transport.get_extra_info("sockname"))
+        self._server.connections.add(self)
+        self.task = self._loop.create_task(self._serve())
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return memoryview(self._buffer)[self._filled :]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._filled += nbytes
+        self.last_progress = time.monotonic()
+        if self._filled == len(self._buffer):
+            self._paused = True
+            self._transport.pause_reading()
+        self._wake()
+
+    def eof_received(self) -> bool:
+        self._closed = True
+        self._wake()
+        return self._scheme == "http"  # a client may close its half and still wait for the answer
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._closed = self._lost = True
+        self._server.connections.discard(self)
+        self._wake()
+        self.resume_writing()
+
+    def pause_writing(self) -> None:
+        self._writing_paused = True
+
+    def resume_writing(self) -> None:
+        self._writing_paused = False
+        self.last_progress = time.monotonic()
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)
+
+    # Called by the server
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+    def finish_soon(self) -> None:
+        """Answers the request that is under way, and no further one."""
+        self._finishing = True
+        self._wake()
+
+    # The task
+
+    async def _serve(self) -> None:
+        try:
+            while True:
+                head = await self._next_head()
+                if head is None:
+                    break
+                exchange = _Exchange(self, head)
+                if not await exchange.run(self._server.app):
+                    break
+                if self._finishing:
+                    break
+        except BadRequest as wrong:
+            self._refuse(wrong)
+            await self._linger()
+        except (ConnectionError, TimeoutError):
+            pass
+        finally:
+            self._transport.close()
+
+    async def _next_head(self) -> RequestHead | None:
+        """None when the client is done."""
+        searched = 0
+        while True:
+            if self._filled > searched:
+                self.head_began = self.head_began or time.monotonic()
+                start = 0
+                while self._buffer.startswith(b"\r\n", start) and start + 2 <= self._filled:
+                    start += 2  # RFC 9112, 2.2: empty lines before a request are ignored
+                end = self._buffer.find(b"\r\n\r\n", max(start, searched - 3), self._filled)
+                if end >= 0:
+                    if end - start > MAX_HEAD:
+                        raise BadRequest(431, "the request's head is too long")
+                    head = parse_head(bytes(memoryview(self._buffer)[start:end]))
+                    self._consume(end + 4)
+                    self.head_began = None
+                    return head
+                if self._filled - start > MAX_HEAD:
+                    raise BadRequest(431, "the request's head is too long")
+                searched = self._filled
+            if self._closed or (self._finishing and not self._filled):
+                return None
+            await self._more()
+
+    async def until_gone(self) -> None:
+        """Returns when the client is gone; however long it is silent, it is not cut off."""
+        while not self._closed:
+            await self._more(patient=True)
+
+    async def _more(self, *, patient: bool = False) -> None:
+        """Returns when something came, or the client is gone."""
+        self._arrival = self._loop.create_future()
+        self.waits_for_client = not patient
+        try:
+            await self._arrival
+        finally:
+            self._arrival = None
+            self.waits_for_client = False
+
+    def _wake(self) -> None:
+        if self._arrival is not None and not self._arrival.done():
+            self._arrival.set_result(None)
+
+    def _consume(self, count: int) -> None:
+        rest = self._filled - count
+        if rest:
+            self._buffer[:rest] = self._buffer[count : self._filled]
+        self._filled = rest
+        if self._paused:
+            self._paused = False
+            self._transport.resume_reading()
+
+    def _enlarge(self) -> None:
+        if len(self._buffer) < _LARGE:
+            larger = bytearray(_LARGE)
+            larger[: self._filled] = memoryview(self._buffer)[: self._filled]
+            self._buffer = larger
+
+    def _shrink(self) -> None:
+        if len(self._buffer) > _SMALL and self._filled <= _SMALL // 2:
+            smaller = bytearray(_SMALL)
+            smaller[: self._filled] = memoryview(self._buffer)[: self._filled]
+            self._buffer = smaller
+
+    async def body_piece(self, left: int) -> bytes:
+        """The next piece of a body of `left` more bytes; empty when the client is gone."""
+        if left > _SMALL:
+            self._enlarge()
+        while self._filled < min(left, _PIECE) and not self._closed:
+            await self._more()
+        count = min(self._filled, left)
+        piece = bytes(memoryview(self._buffer)[:count])
+        self._consume(count)
+        return piece
+
+    async def chunked_piece(self, body: ChunkedBody) -> bytes:
+        """Likewise of a chunked body, also empty at its end."""
+        out = bytearray()
+        self._enlarge()
+        while not body.ended and len(out) < _PIECE:
+            if not self._filled:
+                if self._closed:
+                    break
+                await self._more()
+                continue
+            # The view must be gone before _consume moves the buffer's content.
+            with memoryview(self._buffer) as whole, whole[: self._filled] as raw:
+                content, used = body.feed(raw)
+            out += content
+            self._consume(used)
+        return bytes(out)
+
+    def write(self, data: bytes) -> None:
+        if self._lost:
+            raise ConnectionResetError
+        self._transport.write(data)
+
+    async def drained(self) -> None:
+        if self._writing_paused and not self._lost:
+            self._room = self._loop.create_future()
+            self.waits_for_client = True
+            try:
+                await self._room
+            finally:
+                self.waits_for_client = False
+        if self._lost:
+            raise ConnectionResetError
+
+    async def send_file(self, file: BinaryIO, offset: int, count: int) -> None:
+        end = offset + count
+        try:
+            while offset < end:
+                if self._lost:
+                    raise ConnectionResetError
+                self.last_progress = time.monotonic()
+                self.waits_for_client = True
+                sent = await self._loop.sendfile(self._transport, file, offset, min(_SENDFILE, end - offset))
+                if sent == 0:
+                    raise ConnectionResetError("the file became shorter")
+                offset += sent
+        except (RuntimeError, OSError) as error:  # asyncio: RuntimeError for a transport that is closing
+            raise ConnectionResetError from error
+        finally:
+            self.waits_for_client = False
+
+    def _refuse(self, wrong: BadRequest) -> None:
+        text = str(wrong).encode() + b"\n"
+        with contextlib.suppress(ConnectionError):
+            self.write(
+                b"HTTP/1.1 %d %s\r\nContent-Type: text/plain\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s"
+                % (wrong.status, _REASONS.get(wrong.status, b""), len(text), text)
+            )
+
+    async def _linger(self) -> None:
+        """Takes what the client still sends for a moment: closing at once could destroy the answer on its way."""
+        if self._lost or self._closed:
+            return
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LINGER_S):
+                while not self._closed:
+                    self._consume(self._filled)
+                    await self._more()
+
+    async def give_up_body(self) -> None:
+        await self._linger()
+
+    def after_request(self) -> None:
+        self._shrink()
+
+    def scope(self, head: RequestHead) -> dict[str, Any]:
+        return {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.4"},
+            "http_version": head.version,
+            "method": head.method,
+            "scheme": self._scheme,
+            "path": head.path,
+            "raw_path": head.raw_path,
+            "query_string": head.query,
+            "root_path": "",
+            "headers": head.headers,
+            "client": self.client,
+            "server": self.address,
+            "extensions": {"http.response.zerocopysend": {}},
+            "state": {},
+        }
+
+
+class _Exchange:
+    """One request and its answer."""
+
+    def __init__(self, connection: _Connection, head: RequestHead) -> None:
+        self._connection = connection
+        self._head = head
+        self._left = head.length
+        self._chunks = ChunkedBody() if head.length < 0 else None
+        self._body_done = head.length == 0
+        self._continue_due = head.expects_continue and head.length != 0
+        self._start: Message | None = None
+        self._started = False
+        self._ended = False
+        self._chunked = False
+        self._keep_alive = head.keep_alive
+
+    async def run(self, app: App) -> bool:
+        """Whether the connection can take another request."""
+        try:
+            await app(self._connection.scope(self._head), self.receive, self.send)
+        except (ConnectionError, BadRequest):
+            raise
+        except Exception:  # noqa: BLE001  (a front door: one failed request must not end the server)
+            _log.exception("%s %s failed", self._head.method, self._head.path)
+            if self._started:
+                return False  # cut short, so that the client sees that it has no whole answer
+            self._keep_alive = False
+            self._start = None
+            await self.send(
+                {"type": "http.response.start", "status": 500, "headers": [(b"content-type", b"text/plain")]}
+            )
+            await self.send({"type": "http.response.body", "body": b"internal error\n"})
+        if not self._ended:
+            return False
+        self._connection.after_request()
+        if not self._keep_alive and not self._body_done:
+            await self._connection.give_up_body()
+        return self._keep_alive
+
+    async def receive(self) -> Message:
+        if self._body_done:
+            if self._ended:
+                return {"type": "http.disconnect"}
+            if self._left == 0 and self._head.length == 0:
+                self._left = -1  # told once
+                return {"type": "http.request", "body": b"", "more_body": False}
+            await self._connection.until_gone()
+            return {"type": "http.disconnect"}
+        if self._continue_due:
+            self._continue_due = False
+            self._connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if self._chunks is not None:
+            piece = await self._connection.chunked_piece(self._chunks)
+            self._body_done = self._chunks.ended
+            if not piece and not self._body_done:
+                return {"type": "http.disconnect"}
+        else:
+            piece = await self._connection.body_piece(self._left)
+            self._left -= len(piece)
+            self._body_done = self._left == 0
+            if not piece:
+                return {"type": "http.disconnect"}
+        return {"type": "http.request", "body": piece, "more_body": not self._body_done}
+
+    async def send(self, message: Message) -> None:
+        match message["type"]:
+            case "http.response.start":
+                self._start = message
+            case "http.response.body":
+                await self._send_body(message.get("body", b""), bool(message.get("more_body", False)))
+            case "http.response.zerocopysend":
+                if not self._started:
+                    self._connection.write(await self._head_bytes(None))
+                await self._connection.send_file(message["file"], message["offset"], message["count"])
+                self._ended = not message.get("more_body", False)
+            case _:
+                raise ValueError(f"unexpected ASGI message {message['type']}")
+
+    async def _send_body(self, body: bytes, more: bool) -> None:
+        data = b"" if self._started else await self._head_bytes(None if more else len(body))
+        if self._head.method != "HEAD":
+            if self._chunked and body:
+                data += b"%x\r\n" % len(body) + body + b"\r\n"
+            elif not self._chunked:
+                data += body
+            if self._chunked and not more:
+                data += b"0\r\n\r\n"
+        if data:
+            self._connection.write(data)
+        self._ended = not more
+        await self._connection.drained()
+
+    async def _head_bytes(self, whole: int | None) -> bytes:
+        """`whole`: bytes of the body, if it follows at once and entire."""
+        assert self._start is not None, "http.response.start comes first"
+        await self._settle_body()
+        status = self._start["status"]
+        lines = [b"HTTP/1.1 %d %s" % (status, _REASONS.get(status, b""))]
+        has_length = False
+        for name, value in self._start["headers"]:
+            lines.append(name + b": " + value)
+            if name.lower() == b"content-length":
+                has_length = True
+        bodiless = status < 200 or status in (204, 304)
+        if not has_length and not bodiless:
+            if whole is not None:
+                lines.append(b"content-length: %d" % whole)
+            elif self._head.version == "1.1":
+                self._chunked = True
+                lines.append(b"transfer-encoding: chunked")
+            else:
+                self._keep_alive = False
+        lines.append(b"date: " + _date())
+        if not self._keep_alive:
+            lines.append(b"connection: close")
+        elif self._head.version == "1.0":
+            lines.append(b"connection: keep-alive")
+        lines.append(b"\r\n")
+        self._started = True
+        return b"\r\n".join(lines)
+
+    async def _settle_body(self) -> None:
+        """Before the answer: what the application did not read is either read away or ends the connection."""
+        if self._body_done:
+            return
+        if self._continue_due or self._left > _DRAIN or self._chunks is not None:
+            self._keep_alive = False
+            return
+        while not self._body_done:
+            if (await self.receive())["type"] == "http.disconnect":
+                raise ConnectionResetError
+
+
+_dates: dict[int, bytes] = {}
+
+
+def _date() -> bytes:
+    now = int(time.time())
+    if now not in _dates:
+        _dates.clear()
+        _dates[now] = email.utils.formatdate(now, usegmt=True).encode()
+    return _dates[now]
+
+
+def _address(value: object) -> tuple[str, int] | None:
+    return (str(value[0]), int(value[1])) if isinstance(value, tuple) and len(value) >= 2 else None

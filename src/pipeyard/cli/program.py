@@ -14,6 +14,13 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
 
 IMAGE_COMMANDS: Mapping[str, tuple[str, str]] = {
     # `pipeyard image NAME`: likewise
+    "push": ("pipeyard.cli.image_push", "Push an image of the embedded registry to another."),
+    "pull": ("pipeyard.cli.image_pull", "Pull an image into the embedded registry."),
+    "copy": ("pipeyard.cli.image_copy", "Copy an image from any registry to any other."),
+    "inspect": ("pipeyard.cli.image_inspect", "Show an image's manifest, configuration and platforms."),
+    "ls": ("pipeyard.cli.image_ls", "List images, or the tags of another registry's repository."),
+    "tag": ("pipeyard.cli.image_tag", "Give an image further tags."),
+    "rm": ("pipeyard.cli.image_rm", "Remove tags and images."),
 }
 
 REGISTRY_COMMANDS: Mapping[str, tuple[str, str]] = {

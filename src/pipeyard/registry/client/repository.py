@@ -165,7 +165,11 @@ class Repository:
             if response.status == 404:
                 return False
             if not response.ok:
-                raise self.refusal(response, f"delete {key}")
+                refused = self.refusal(response, f"delete {key}")
+                if response.status in (400, 405) and ":" not in key:
+                    # Registries before distribution-spec 1.0 know manifests only, and say anything about tags.
+                    refused.hint = f"where tags cannot be deleted, {self}@DIGEST can: with all tags that it has"
+                raise refused
         return True
 
     def tags(self) -> Iterator[str]:

@@ -1,0 +1,1 @@
+"""The rules that a pipeline is held against: one module for each subject, one function for each module."""

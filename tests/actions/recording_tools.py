@@ -1,0 +1,60 @@
+"""Tools for actions under test: real artifacts in a folder; images are noted, not built."""
+
+from pathlib import Path
+
+from msgspec import Struct, field
+
+from pipeyard.actions.contract import ActionRequest, Artifact, ImageBuild, Published
+from pipeyard.artifacts import FolderArtifacts
+from pipeyard.progress import Report
+from pipeyard.service.toolbox import ActionArtifacts
+from pipeyard.source import GitOrigin
+from pipeyard.threads import StopSignal
+
+
+class RecordingTools(Struct):
+    root: Path
+    origin: GitOrigin = GitOrigin("")
+    owner: str = "action-1"
+    reports: list[Report] = field(default_factory=list)
+    builds: list[ImageBuild] = field(default_factory=list)
+    stop: StopSignal = field(default_factory=StopSignal)
+
+    @property
+    def artifacts(self) -> ActionArtifacts:
+        return ActionArtifacts(FolderArtifacts(self.root / "artifacts"), self.owner)
+
+    def observe(self, report: Report) -> None:
+        self.reports.append(report)
+
+    @property
+    def workspace(self) -> Path:
+        folder = self.root / "workspace"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    @property
+    def git_mirrors(self) -> Path:
+        return self.root / "git"
+
+    def git_origin(self, request: ActionRequest, repository: str, connection_arn: str, branch: str) -> GitOrigin:
+        return self.origin if self.origin.ref else GitOrigin(self.origin.location, branch)
+
+    def publish_image(self, build: ImageBuild) -> Published:
+        self.builds.append(build)
+        name = f"registry.example.com/{build.repository}"
+        return Published(
+            repository=name,
+            tags=list(build.tags),
+            digest="sha256:" + "0" * 64,
+            size=1,
+            references=[f"{name}:{tag}" for tag in build.tags],
+        )
+
+    def keep(self, name: str, files: dict[str, str], created_s: int = 0) -> Artifact:
+        """An input artifact with these files."""
+        folder = self.root / f"making-{name}"
+        for path, text in files.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_text(text)
+        return self.artifacts.keep(name, folder, created_s=created_s)

@@ -39,6 +39,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     connections: dict[str, str] = {}  # connection ARN or owner/repository -> folder or git URL
     account_id: str = "123456789012"
     region: str = "us-east-1"
+    imports: dict[str, str] = {}  # what other stacks export, for Fn::ImportValue
+    ssm_parameters: dict[str, str] = {}  # values of Parameter Store that definitions name
     access_keys: dict[str, str] = {}  # id -> secret, for the AWS endpoint
     users: dict[str, str] = {}  # name -> password, for the embedded registry
     create_repository: bool = False  # publishing to ECR creates what is missing

@@ -45,4 +45,6 @@ def inputs_from(
         environment={name: value for name, value in environment().items() if name.startswith("TF_VAR_")},
         account_id=settings.account_id,
         region=settings.region,
+        imports=settings.imports,
+        ssm=settings.ssm_parameters,
     )

@@ -10,6 +10,7 @@ from pipeyard.errors import PipeyardError, Stopped
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
     # name: (module with a click command called `command`, short help)
+    "validate": ("pipeyard.cli.validate", "Check a definition as the service would, and further."),
     "run": ("pipeyard.cli.run", "Run the pipeline that a definition declares."),
 }
 

@@ -93,7 +93,5 @@ def source() -> StageDeclaration:
 
 def two_stages(mode: str = "SUPERSEDED") -> PipelineDeclaration:
     """Source, then a build that uses the source's commit."""
-    build = action(
-        "Image", namespace="Build", configuration={"Tags": "#{Source.CommitId},latest"}, inputs=("code",)
-    )
+    build = action("Image", namespace="Build", configuration={"Tags": "#{Source.CommitId},latest"}, inputs=("code",))
     return pipeline(source(), stage("Build", build), mode=mode)

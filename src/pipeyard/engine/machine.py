@@ -127,6 +127,8 @@ def _settle(turn: Turn) -> None:
 
 def _defined(turn: Turn, event: PipelineDefined) -> None:
     state = turn.state
+    if state.deleted:
+        state = PipelineState(pipeline=state.pipeline, started=state.started)
     current = state.versions.get(state.version)
     if state.declaration is not None and current is not None:
         same = structs.replace(event.declaration, version=state.version) == current.declaration
@@ -141,6 +143,8 @@ def _defined(turn: Turn, event: PipelineDefined) -> None:
         created_ms=state.created_ms or event.at_ms,
         updated_ms=event.at_ms,
         deleted=False,
+        started=state.started,
+        executions=state.executions,
         versions={**state.versions, number: version},
         transitions={name: each for name, each in state.transitions.items() if name in names},
         latest={name: each for name, each in state.latest.items() if name in names},
@@ -152,10 +156,7 @@ def _deleted(turn: Turn) -> None:
     """A pipeline of the same name that is created later begins again at version 1, without this one's past."""
     if turn.state.declaration is None:
         return
-    turn.change(deleted=True)
-    admission.cancel_orphans(turn)
-    turn.change(version=0, created_ms=0, updated_ms=turn.at_ms, versions={}, transitions={})
-    turn.change(executions={}, latest={}, latest_success={})
+    turn.change(deleted=True, updated_ms=turn.at_ms)
 
 
 def _requested(turn: Turn, event: ExecutionRequested) -> None:

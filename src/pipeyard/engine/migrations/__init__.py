@@ -1,0 +1,1 @@
+"""The history of the engine's tables, carried out by `engine.store.opening`."""

@@ -3,6 +3,7 @@
 import click
 
 from pipeyard.cli.terminal import size_text
+from pipeyard.plain_lines import printable
 from pipeyard.service.outcome import ActionOutcome, Outcome, PublishedImage
 
 _COLOURS = {"Succeeded": "green", "Failed": "red", "Stopped": "yellow", "Superseded": "yellow", "InProgress": "cyan"}
@@ -11,6 +12,8 @@ _COLOURS = {"Succeeded": "green", "Failed": "red", "Stopped": "yellow", "Superse
 def show_outcome(outcome: Outcome) -> None:
     """Writes an execution's result to stdout."""
     click.echo(f"{click.style(outcome.pipeline, bold=True)} {_status(outcome.status)}  {outcome.execution_id or ''}")
+    if outcome.reason:
+        click.echo(f"  {outcome.reason}")
     for stage in outcome.stages:
         click.echo(f"  {stage.name}  {_status(stage.status)}")
         for action in stage.actions:
@@ -41,7 +44,10 @@ def show_action(action: ActionOutcome) -> None:
     click.echo(f"    {action.name}  {provider}  {_status(action.status)}  {_one_line(action.summary)}".rstrip())
     if action.error is not None:
         where = f"{action.error.place}: " if action.error.place else ""
-        click.echo(f"      {where}{click.style('error:', fg='red')} {action.error.message}")
+        first, *rest = action.error.message.splitlines() or [""]
+        click.echo(f"      {where}{click.style('error:', fg='red')} {printable(first.encode())}")
+        for line in rest:
+            click.echo(f"      {printable(line.encode())}")
         if action.error.hint:
             click.echo(f"      hint: {action.error.hint}")
     for name, value in sorted(action.output_variables.items()):

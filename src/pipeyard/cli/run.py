@@ -58,7 +58,6 @@ def command(
         variables=pairs(variables, "--variable"),
         publish=publish or "",
         until=until,
-        approve=approve,
     )
     if only_plan:
         from pipeyard.definition.reading import read
@@ -69,13 +68,16 @@ def command(
         _show(outcome, as_json=as_json, planned=True)
         return 2 if _has_errors(problems) else 0
 
-    from pipeyard.service import Pipeyard
+    from pipeyard.service import Approval, Pipeyard
+
+    def ask(approval: Approval) -> bool | None:
+        return True if approve else None
 
     with stopped_by_signals() as stop, observer_for(progress) as observe:
         yard = Pipeyard(settings, environment(), observe)
         ready = yard.prepare(path, inputs, request, working_folder(), stop)
         show_problems(ready.warnings)
-        outcome = yard.run(ready, stop)
+        outcome = yard.run(ready, stop, ask)
     _show(outcome, as_json=as_json, planned=False)
     return 0 if outcome.status == "Succeeded" else 1
 

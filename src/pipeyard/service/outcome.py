@@ -1,10 +1,13 @@
 """What became of a pipeline's execution, or what would: the document of `run --json` and `run --plan --json`."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from pipeyard.definition.model import ActionDeclaration, PipelineDeclaration, StageDeclaration
+
+if TYPE_CHECKING:
+    from pipeyard.engine.views import ExecutionView
 
 
 class Failure(Struct, frozen=True, kw_only=True):
@@ -56,6 +59,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
     pipeline: str
     execution_id: str | None = None
     status: str | None = None
+    reason: str = ""  # why it was stopped or superseded
     stages: list[StageOutcome] = []
     published: list[PublishedImage] = []
     execution_mode: str = "SUPERSEDED"
@@ -76,6 +80,51 @@ def planned(pipeline: PipelineDeclaration, published: list[PublishedImage]) -> O
         pipeline_type=pipeline.pipeline_type,
         variables={variable.name: variable.default_value for variable in pipeline.variables},
         triggers=[to_builtins(trigger) for trigger in pipeline.triggers],
+    )
+
+
+def executed(view: "ExecutionView", pipeline: PipelineDeclaration) -> Outcome:
+    """An execution as it stands. `pipeline` is the declaration that it runs."""
+    declared = {(stage.name, action.name): action for stage, action in pipeline.actions()}
+    stages = []
+    for stage in view.stages:
+        actions = []
+        for run in stage.actions:
+            action = declared.get((stage.name, run.name))
+            shown = planned_action(action) if action else ActionOutcome(name=run.name, provider=run.provider)
+            failure = run.error and Failure(
+                message=run.error.message, place=run.error.place or None, hint=run.error.hint
+            )
+            actions.append(
+                structs.replace(
+                    shown,
+                    status=run.status,
+                    summary=run.summary,
+                    output_variables=dict(run.output_variables),
+                    error=failure,
+                    action_execution_id=run.action_execution_id or None,
+                )
+            )
+        stages.append(StageOutcome(name=stage.name, status=stage.status, actions=actions))
+    return Outcome(
+        pipeline=view.pipeline,
+        execution_id=view.execution_id,
+        status=view.status,
+        reason=view.stop_reason or view.summary,
+        stages=stages,
+        published=[
+            PublishedImage(
+                repository=image.repository,
+                tags=list(image.tags),
+                digest=image.digest,
+                size=image.size,
+                references=list(image.references),
+            )
+            for image in view.published
+        ],
+        execution_mode=view.mode,
+        pipeline_type=pipeline.pipeline_type,
+        variables=dict(view.variables),
     )
 
 

@@ -29,7 +29,6 @@ class RunRequest(Struct, frozen=True, kw_only=True):
     variables: Mapping[str, str] = {}
     publish: str = ""  # empty: as the settings say
     until: str = ""  # the last stage to run
-    approve: bool = False  # every manual approval, beforehand
 
 
 class ReadyRun(Struct, frozen=True, kw_only=True):

@@ -1,0 +1,89 @@
+"""What the engine calls for each action: its surroundings are made, the provider performs, its reports are kept."""
+
+import time
+from pathlib import Path
+
+from msgspec import structs
+
+from pipeyard.actions.catalogue import find_action
+from pipeyard.actions.contract import ActionRequest, ActionResult
+from pipeyard.artifacts import FolderArtifacts
+from pipeyard.engine.store import Store
+from pipeyard.errors import ActionFailed, BuildFailed, PipeyardError, Place, Stopped
+from pipeyard.progress import Observer, StepEnded, StepStarted, masking
+from pipeyard.service.choices import Choices, read_choices
+from pipeyard.service.images import Images
+from pipeyard.service.logs import action_log, both
+from pipeyard.service.toolbox import ActionArtifacts, Toolbox, workspace
+from pipeyard.settings import Settings
+from pipeyard.threads import StopSignal
+
+_SHOWN_LINES = 20  # of the output of a command that failed
+
+
+class Performer:
+    """The engine's Perform. Safe for any number of threads; the same request may come again after a crash."""
+
+    def __init__(self, settings: Settings, images: Images, store: Store, observe: Observer) -> None:
+        self._settings = settings
+        self._images = images
+        self._store = store
+        self._observe = observe
+        self._artifacts = FolderArtifacts(Path(settings.artifacts_url))
+        self._secrets = [*settings.access_keys.values(), *settings.users.values()]
+
+    def __call__(self, request: ActionRequest, stop: StopSignal) -> ActionResult:
+        home, action_id = self._settings.home, request.action_execution_id
+        choices = read_choices(home, request.pipeline_execution_id, Choices(publish=self._settings.publish))
+        with workspace(home, action_id) as folder, action_log(home, action_id, time.monotonic) as log:
+            observe = masking(both(self._observe, log), self._secrets)
+            toolbox = Toolbox(
+                settings=self._settings,
+                images=self._images,
+                artifacts=ActionArtifacts(self._artifacts, action_id),
+                workspace=folder,
+                choices=choices,
+                observe=observe,
+                stop=stop,
+            )
+            observe(StepStarted(action_id, f"{request.stage} / {request.action}  {request.type_id.provider}"))
+            try:
+                result = find_action(request.type_id).perform(self._at_its_revision(request), toolbox)
+            except Stopped as stopped:
+                observe(StepEnded(action_id, error=f"stopped: {stopped.message}"))
+                raise
+            except PipeyardError as error:
+                told = self._told(error)
+                observe(StepEnded(action_id, error=str(told)))
+                raise told from error
+            except BaseException as error:
+                observe(StepEnded(action_id, error=f"{type(error).__name__}: {error}"))
+                raise
+            observe(StepEnded(action_id, detail=result.summary))
+            return result
+
+    def _at_its_revision(self, request: ActionRequest) -> ActionRequest:
+        record = self._store.execution_of_action(request.action_execution_id)
+        override = record.execution.source_overrides.get(request.action) if record else None
+        return structs.replace(request, source_revision=override[1]) if override else request
+
+    def _told(self, error: PipeyardError) -> PipeyardError:
+        """The error as the user should see it: places within the source, not within our store; a command's output."""
+        place = error.place
+        if place is not None and (within := _within(Path(place.file), Path(self._settings.artifacts_url))):
+            place = Place(within, place.line, place.column)
+        if not isinstance(error, BuildFailed):
+            error.place = place
+            return error
+        message = error.message
+        lines = error.output.rstrip("\n").splitlines()[-_SHOWN_LINES:]
+        if lines:
+            message += "\nlast output:\n" + "\n".join(f"  {line}" for line in lines)
+        return ActionFailed(message, place=place, hint=error.hint)
+
+
+def _within(file: Path, artifacts: Path) -> str:
+    """`ARTIFACTS/OWNER/NAME/path` gives `path`; other files give nothing."""
+    if not file.is_relative_to(artifacts):
+        return ""
+    return str(Path(*file.relative_to(artifacts).parts[2:]))

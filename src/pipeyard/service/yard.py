@@ -1,0 +1,200 @@
+"""The Python API: definitions in, executions and what became of them out. What the front doors call."""
+
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from pipeyard.definition.places import NO_INPUTS, Inputs
+from pipeyard.definition.reading import read
+from pipeyard.progress import Observer, ignore
+from pipeyard.service.choices import Choices, keep_choices
+from pipeyard.service.logs import read_log
+from pipeyard.service.outcome import Outcome, executed
+from pipeyard.service.preflight import ReadyRun, RunRequest, prepare
+from pipeyard.settings import Settings
+from pipeyard.threads import NEVER, Stop, StopSignal
+
+if TYPE_CHECKING:
+    from pipeyard.engine import Engine
+    from pipeyard.engine.commands import AskApproval
+    from pipeyard.engine.store import ExecutionRecord, Store
+
+
+class Approval(Struct, frozen=True, kw_only=True):
+    """A manual approval that waits for an answer."""
+
+    pipeline: str
+    stage: str
+    action: str
+    message: str = ""
+    link: str = ""
+
+
+AskPerson = Callable[[Approval], bool | None]
+"""Answers an approval: approved, rejected, or None when nobody is there to ask. May block; called in a thread."""
+
+
+def nobody(approval: Approval) -> bool | None:
+    return None
+
+
+class Pipeyard:
+    """Everything of one home. Cheap to make: parts are opened by the calls that need them.
+
+    `environ` is where credentials and proxies are looked up; `observe` sees the progress of everything.
+    """
+
+    def __init__(self, settings: Settings, environ: Mapping[str, str], observe: Observer = ignore) -> None:
+        self.settings = settings
+        self._environ = environ
+        self._observe = observe
+
+    def prepare(
+        self, path: Path, inputs: Inputs = NO_INPUTS, request: RunRequest | None = None,
+        folder: Path | None = None, stop: Stop = NEVER,
+    ) -> ReadyRun:  # fmt: skip
+        """Reads and validates a definition for a run here, and resolves its sources to commits.
+
+        Relative folders count from `folder`. Raises InvalidDefinition with every problem, InputError.
+        """
+        wanted = request or RunRequest()
+        where = folder or path.parent
+        return prepare(read(path, inputs), wanted, self.settings, path, where, observe=self._observe, stop=stop)
+
+    def run(self, ready: ReadyRun, stop: StopSignal | None = None, ask: AskPerson = nobody) -> Outcome:
+        """Runs to the end; a stop that is asked for meanwhile ends the execution as Stopped."""
+        from pipeyard.engine.events import SourceOverride
+
+        execution_id = str(uuid.uuid4())
+        sources = {name: f"{chosen.origin.location}#{chosen.origin.ref}" for name, chosen in ready.sources.items()}
+        keep_choices(self.settings.home, execution_id, Choices(sources=sources, publish=ready.publish))
+        overrides = [
+            SourceOverride(action_name=name, revision_type="COMMIT_ID", revision_value=revision)
+            for name, revision in ready.revisions.items()
+        ]
+        waiting = StopSignal(stop)
+        with self._engine(lives_on=False, ask=ask, give_up=waiting.stop) as engine:
+            engine.register(ready.definition, ready.pipeline)
+            engine.start(ready.pipeline.name, ready.variables, overrides, execution_id=execution_id)
+            return executed(engine.wait(execution_id, waiting), ready.pipeline)
+
+    def show(self, execution_id: str) -> Outcome:
+        """An execution as it stands. `execution_id` may be its beginning. Raises InputError when there is none."""
+        with self._store() as store:
+            record = find_execution(store, execution_id)
+            from pipeyard.engine.views import execution_view
+
+            declaration = store.declaration(record)
+            return executed(execution_view(record, declaration), declaration)
+
+    def log(self, action_execution_id: str) -> str:
+        return read_log(self.settings.home, action_execution_id)
+
+    def executions(self, pipeline: str | None = None, limit: int = 100) -> "list[ExecutionRecord]":
+        """Newest first. Raises InputError when no pipeline has that name."""
+        with self._store() as store:
+            if pipeline is not None and pipeline not in store.pipelines():
+                from pipeyard.errors import InputError
+
+                known = ", ".join(store.pipelines()) or "none"
+                raise InputError(f"there is no pipeline {pipeline!r}", hint=f"there are {known}")
+            return store.executions(pipeline, limit=limit)
+
+    def pipelines(self) -> "list[tuple[str, ExecutionRecord | None]]":
+        """Every pipeline with its latest execution."""
+        with self._store() as store:
+            return [(name, next(iter(store.executions(name, limit=1)), None)) for name in store.pipelines()]
+
+    @contextmanager
+    def asking(self) -> "Iterator[Engine]":
+        """An engine that carries nothing out: to stop, approve, retry, and look."""
+        from pipeyard.engine.engine import Engine
+
+        with self._store() as store:
+            yield Engine(store, now_ms=now_ms, new_id=new_id)
+
+    @contextmanager
+    def _store(self) -> "Iterator[Store]":
+        from pipeyard.engine.store import open_store
+
+        store = open_store(self.settings.database_url)
+        try:
+            yield store
+        finally:
+            store.close()
+
+    @contextmanager
+    def _engine(self, *, lives_on: bool, ask: AskPerson, give_up: Callable[[str], None]) -> "Iterator[Engine]":
+        from pipeyard.engine.dispatch import DbosDriver
+        from pipeyard.engine.engine import Engine
+        from pipeyard.engine.roll import HeartbeatRoll, LockedRoll, Roll
+        from pipeyard.service.images import open_images
+        from pipeyard.service.performing import Performer
+
+        home = self.settings.home
+        embedded = not self.settings.database
+        with self._store() as store, open_images(self.settings, self._environ) as images:
+            roll: Roll = LockedRoll(home / "executors") if embedded else HeartbeatRoll(store, now_ms)
+            engine = Engine(
+                store,
+                now_ms=now_ms,
+                new_id=new_id,
+                driver=DbosDriver(f"sqlite:///{home / 'dispatch.sqlite'}" if embedded else self.settings.database),
+                roll=roll,
+                perform=Performer(self.settings, images, store, self._observe),
+                notify=lambda pipeline, approval: _answer(engine, pipeline, approval, ask, give_up),
+                lives_on=lives_on,
+            )
+            with engine:
+                yield engine
+
+
+def _answer(
+    engine: "Engine", pipeline: str, asked: "AskApproval", ask: AskPerson, give_up: Callable[[str], None]
+) -> None:
+    """Asks in a thread of its own: the engine goes on meanwhile, and stops waiting when the execution ends."""
+    approval = Approval(
+        pipeline=pipeline,
+        stage=asked.stage,
+        action=asked.action,
+        message=asked.configuration.get("CustomData", ""),
+        link=asked.configuration.get("ExternalEntityLink", ""),
+    )
+
+    def answer() -> None:
+        approved = ask(approval)
+        if approved is None:
+            give_up(f"{asked.stage} / {asked.action} waits for an approval; --approve answers it beforehand")
+        else:
+            engine.approve(pipeline, asked.stage, asked.action, approved=approved, token=asked.token)
+
+    Thread(target=answer, name="approval", daemon=True).start()
+
+
+def find_execution(store: "Store", execution_id: str) -> "ExecutionRecord":
+    """By the whole id or an unambiguous beginning. Raises InputError."""
+    from pipeyard.errors import InputError
+
+    record = store.execution(execution_id)
+    if record is not None:
+        return record
+    beginning = [each for each in store.executions(limit=1000) if each.execution.id.startswith(execution_id)]
+    if len(beginning) == 1:
+        return beginning[0]
+    if beginning:
+        raise InputError(f"{len(beginning)} executions begin with {execution_id!r}", hint="give more of the id")
+    raise InputError(f"there is no execution {execution_id!r}", hint="pipeyard executions lists them")
+
+
+def now_ms() -> int:
+    return int(time.time() * 1000)
+
+
+def new_id() -> str:
+    return str(uuid.uuid4())

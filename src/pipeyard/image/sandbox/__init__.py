@@ -1,0 +1,38 @@
+"""Running a command of a build: isolated, on a stack of layer folders, with its changes as the next layer."""
+
+from pipeyard.image.sandbox.bubblewrap import BubblewrapSandbox, find_program
+from pipeyard.image.sandbox.contract import (
+    DEFAULT_PATH,
+    NO_LIMITS,
+    Bind,
+    Command,
+    Exit,
+    FileMount,
+    HostBind,
+    Limits,
+    Mount,
+    Output,
+    Root,
+    Sandbox,
+    SandboxError,
+    Tmpfs,
+)
+
+__all__ = [
+    "DEFAULT_PATH",
+    "NO_LIMITS",
+    "Bind",
+    "BubblewrapSandbox",
+    "Command",
+    "Exit",
+    "FileMount",
+    "HostBind",
+    "Limits",
+    "Mount",
+    "Output",
+    "Root",
+    "Sandbox",
+    "SandboxError",
+    "Tmpfs",
+    "find_program",
+]

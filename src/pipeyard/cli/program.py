@@ -9,9 +9,18 @@ import click
 from pipeyard.errors import PipeyardError, Stopped
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
-    # name: (module with a click command called `command`, short help)
+    # name: (module with a click command called `command`, or module:command; short help)
     "validate": ("pipeyard.cli.validate", "Check a definition as the service would, and further."),
     "run": ("pipeyard.cli.run", "Run the pipeline that a definition declares."),
+    "pipelines": ("pipeyard.cli.pipelines", "List the pipelines that have run here."),
+    "executions": ("pipeyard.cli.executions", "List what ran of a pipeline."),
+    "show": ("pipeyard.cli.show", "Show what happened in an execution, with its logs."),
+    "logs": ("pipeyard.cli.logs", "Print the logs of an execution."),
+    "approve": ("pipeyard.cli.answers:approve", "Approve a manual approval that waits."),
+    "reject": ("pipeyard.cli.answers:reject", "Reject a manual approval that waits."),
+    "stop": ("pipeyard.cli.answers:stop", "Stop an execution."),
+    "serve": ("pipeyard.cli.serve", "Serve the published images over HTTP."),
+    "demo": ("pipeyard.cli.demo", "See the main job on the embedded defaults, offline, from nothing."),
 }
 
 IMAGE_COMMANDS: Mapping[str, tuple[str, str]] = {
@@ -45,7 +54,8 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in self.table:
-            command: click.Command = importlib.import_module(self.table[cmd_name][0]).command
+            module, _, name = self.table[cmd_name][0].partition(":")
+            command: click.Command = getattr(importlib.import_module(module), name or "command")
             return command
         return super().get_command(ctx, cmd_name)
 

@@ -26,6 +26,20 @@ def command(
     require_blobs: bool,
 ) -> int:
     """Serves the images under $PIPEYARD_HOME to Docker, Podman and every other client."""
+    serve_registry(host, port, anonymous=anonymous, tls_cert=tls_cert, tls_key=tls_key, require_blobs=require_blobs)
+    return 0
+
+
+def serve_registry(
+    host: str,
+    port: int,
+    *,
+    anonymous: Literal["pull", "push"] | None,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    require_blobs: bool = False,
+) -> None:
+    """Serves until SIGINT or SIGTERM. Says on stderr where, and where the password is."""
     from pipeyard.registry.server.access import Access, User
     from pipeyard.registry.server.app import registry_app
     from pipeyard.registry.server.serving import bind, kept_secret, serve, tls_context
@@ -59,4 +73,3 @@ def command(
         )
     finally:
         store.close()
-    return 0

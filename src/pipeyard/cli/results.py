@@ -11,11 +11,13 @@ _COLOURS = {"Succeeded": "green", "Failed": "red", "Stopped": "yellow", "Superse
 
 def show_outcome(outcome: Outcome) -> None:
     """Writes an execution's result to stdout."""
-    click.echo(f"{click.style(outcome.pipeline, bold=True)} {_status(outcome.status)}  {outcome.execution_id or ''}")
+    click.echo(
+        f"{click.style(outcome.pipeline, bold=True)} {status_text(outcome.status)}  {outcome.execution_id or ''}"
+    )
     if outcome.reason:
         click.echo(f"  {outcome.reason}")
     for stage in outcome.stages:
-        click.echo(f"  {stage.name}  {_status(stage.status)}")
+        click.echo(f"  {stage.name}  {status_text(stage.status)}")
         for action in stage.actions:
             show_action(action)
     if outcome.published:
@@ -41,7 +43,7 @@ def show_plan(outcome: Outcome) -> None:
 
 def show_action(action: ActionOutcome) -> None:
     provider = click.style(action.provider, dim=True)
-    click.echo(f"    {action.name}  {provider}  {_status(action.status)}  {_one_line(action.summary)}".rstrip())
+    click.echo(f"    {action.name}  {provider}  {status_text(action.status)}  {_one_line(action.summary)}".rstrip())
     if action.error is not None:
         where = f"{action.error.place}: " if action.error.place else ""
         first, *rest = action.error.message.splitlines() or [""]
@@ -62,7 +64,7 @@ def show_published(image: PublishedImage) -> None:
         click.echo(f"  {image.digest}{size}")
 
 
-def _status(status: str | None) -> str:
+def status_text(status: str | None) -> str:
     return click.style(status or "not started", fg=_COLOURS.get(status or ""), dim=status is None)
 
 

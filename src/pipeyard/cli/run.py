@@ -88,8 +88,12 @@ def _has_errors(problems: tuple[Problem, ...]) -> bool:
 
 def _show(outcome: Outcome, *, as_json: bool, planned: bool) -> None:
     if as_json:
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(outcome)).decode() + "\n")
+        write_json(outcome)
     elif planned:
         show_plan(outcome)
     else:
         show_outcome(outcome)
+
+
+def write_json(outcome: Outcome) -> None:
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(outcome)).decode() + "\n")

@@ -1,0 +1,89 @@
+"""`pipeyard demo`: the main job, from nothing, offline, and pleasant to watch."""
+
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pipeyard.cli.results import show_published
+from pipeyard.cli.start import environment, settings_from, stopped_by_signals
+from pipeyard.cli.terminal import MODES, observer_for
+from pipeyard.plain_lines import duration_text
+
+if TYPE_CHECKING:
+    from pipeyard.service.demo.walk import DemoRun, DemoWalk
+
+
+@click.command("demo")
+@click.option("--folder", type=click.Path(path_type=Path), help="Work here and keep everything.")
+@click.option("--progress", type=click.Choice(MODES), default="auto", help="How progress is shown on stderr.")
+def command(folder: Path | None, progress: str) -> int:
+    """See a small web service go from a git repository to a published image that answers, twice; offline."""
+    kept = folder is not None
+    where = folder.absolute() if folder else Path(tempfile.mkdtemp(prefix="pipeyard-demo-"))
+    if kept and where.exists() and any(where.iterdir()):
+        raise click.UsageError(f"{where} is not empty")
+    try:
+        return _show(where, progress, kept=kept)
+    finally:
+        if not kept:
+            shutil.rmtree(where, ignore_errors=True)
+
+
+def _show(folder: Path, progress: str, *, kept: bool) -> int:
+    from pipeyard.service.demo.walk import DemoWalk
+
+    settings = settings_from(home=str(folder / "home"))
+    _say("A base image from this machine's own shell and Python, so that nothing has to be downloaded")
+    with stopped_by_signals() as stop:
+        with observer_for(progress) as observe:
+            walk = DemoWalk(settings, environment(), folder, int(time.time()), stop)
+            walk.make_base(observe)
+        click.echo(f"  {walk.project.template}   the pipeline, as for AWS")
+        click.echo(f"  {walk.project.repository}   the service, a git repository")
+
+        _say("pipeyard run pipeline.yaml --source Checkout=greeter")
+        first = _run(walk, progress)
+        if first.outcome.status != "Succeeded":
+            return 1
+        _say("The image's own entry point, started in the sandbox")
+        click.echo(f"  it answers: {click.style(walk.ask_service(), fg='green')}")
+
+        _say("One line of the service changes, is committed, and the pipeline runs again")
+        commit = walk.change()
+        click.echo(f"  commit {commit[:12]}")
+        second = _run(walk, progress)
+        if second.outcome.status != "Succeeded":
+            return 1
+        click.echo(f"  it answers: {click.style(walk.ask_service(), fg='green')}")
+        click.echo(
+            f"  rebuilt {second.steps - second.cached} of {second.steps} steps, {duration_text(second.seconds)} "
+            f"after {duration_text(first.seconds)}; tags now: {', '.join(walk.tags())}"
+        )
+    if kept:
+        _say("Yours to go on with")
+        click.echo(f"  export PIPEYARD_HOME={settings.home}")
+        click.echo(f"  pipeyard run {walk.project.template} --source Checkout={walk.project.repository}")
+        click.echo(f"  pipeyard show {(second.outcome.execution_id or '')[:8]}")
+    else:
+        click.echo("\nKeep the files next time: pipeyard demo --folder DIR")
+    return 0
+
+
+def _run(walk: "DemoWalk", progress: str) -> "DemoRun":
+    with observer_for(progress) as observe:
+        ran = walk.run(observe)
+    for image in ran.outcome.published:
+        show_published(image)
+    for stage in ran.outcome.stages:
+        for action in stage.actions:
+            if action.error:
+                click.echo(f"  {stage.name} / {action.name}: {action.error.message}", err=True)
+    return ran
+
+
+def _say(text: str) -> None:
+    click.echo(f"\n{click.style('▸', fg='cyan')} {click.style(text, bold=True)}")

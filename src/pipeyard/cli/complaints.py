@@ -23,6 +23,22 @@ def show_error(error: PipeyardError) -> None:
             click.echo(f"  | {line}", err=True)
 
 
+def show_fault(error: Exception) -> None:
+    """An error that nobody foresaw: where in pipeyard it happened, and how to report it."""
+    import traceback
+
+    from pipeyard.cli.start import environment
+
+    if environment().get("PIPEYARD_TRACEBACK"):
+        traceback.print_exception(error)
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    click.echo(
+        click.style("fault in pipeyard: ", fg="red", bold=True) + f"{type(error).__name__}: {error}{where}", err=True
+    )
+    click.echo("  hint: this is a bug; run again with PIPEYARD_TRACEBACK=1 and report what it prints", err=True)
+
+
 def show_problems(problems: Iterable[Problem]) -> None:
     for problem in problems:
         _show(problem.severity, problem.message, problem.place, problem.hint, problem.rule)

@@ -96,4 +96,13 @@ def run_command_line(arguments: Sequence[str]) -> int:
 
         show_error(error)
         return error.exit_code
+    except OSError as error:
+        where = f" {error.filename}" if error.filename else ""
+        click.echo(f"pipeyard: error:{where}: {error.strerror or error}", err=True)
+        return 1
+    except Exception as error:  # noqa: BLE001 - the front door: whatever it is, the user gets a sentence
+        from pipeyard.cli.complaints import show_fault
+
+        show_fault(error)
+        return 1
     return result if isinstance(result, int) else 0

@@ -276,14 +276,12 @@ class Shell(Instruction, frozen=True, kw_only=True, tag="SHELL"):
 
 
 class Onbuild(Instruction, frozen=True, kw_only=True, tag="ONBUILD"):
-    """`trigger` is what the image's configuration records, heredoc bodies included; `parse_trigger` reads it back.
+    """`trigger` is what the image's configuration records, heredoc bodies included; `parser.parse_trigger` reads it.
 
-    `arguments` are the trigger's keyword and arguments as written. Whether the trigger makes sense is found out when
-    it fires, as in BuildKit.
+    Whether the trigger makes sense is found out when it fires, as in BuildKit.
     """
 
     trigger: str
-    arguments: tuple[str, ...] = ()
 
 
 class Maintainer(Instruction, frozen=True, kw_only=True, tag="MAINTAINER"):

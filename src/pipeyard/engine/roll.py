@@ -93,9 +93,13 @@ class LockedRoll:
 
 
 class HeartbeatRoll:
-    """For executors on several machines: a row each, with the time of its last heartbeat."""
+    """For executors on several machines: a row each, with the time of its last heartbeat.
 
-    def __init__(self, store: Store, now_ms: Callable[[], int]) -> None:
+    `now_ms` should agree between the machines to a few seconds; `missed_s` is how long one may be silent.
+    """
+
+    def __init__(self, store: Store, now_ms: Callable[[], int], *, missed_s: float = MISSED_S) -> None:
+        self._missed_ms = int(missed_s * 1000)
         self._store = store
         self._now_ms = now_ms
         self._mine = ""
@@ -109,7 +113,7 @@ class HeartbeatRoll:
 
     def dead(self) -> Iterator[str]:
         # Two may take over the same one: all that is done to it is harmless when done twice.
-        deadline = self._now_ms() - int(MISSED_S * 1000)
+        deadline = self._now_ms() - self._missed_ms
         for executor, seen_ms in self._store.enlisted().items():
             if executor != self._mine and seen_ms < deadline:
                 yield executor

@@ -244,9 +244,10 @@ def _action_state(action: ActionDeclaration, latest: Execution | None, stage: st
 
 def _condition_state(run: ConditionRun) -> Shape:
     execution: Shape = {"status": run.status, **_present(summary=run.summary)}
-    groups = [
+    dated: Shape = {**execution, "lastStatusChange": _time(run.updated_ms)}
+    groups: list[Shape] = [
         {
-            "latestExecution": {**execution, "lastStatusChange": _time(run.updated_ms)},
+            "latestExecution": dated,
             "ruleStates": [
                 {
                     "ruleName": rule.name,

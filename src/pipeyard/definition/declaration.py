@@ -281,7 +281,7 @@ def _called(key: str, owner: Table, spell: Callable[[str], str]) -> str:
 
 def _one_of(what: str, node: Node, spell: Callable[[str], str]) -> str:
     name = node.get(spell("name")) if isinstance(node, Table) else None
-    one = {"stages": "stage", "actions": "action", "rules": "rule"}.get(what.split(" ")[0].lower(), "")
+    one = {"stages": "a stage", "actions": "an action", "rules": "a rule"}.get(what.split(" ")[0].lower(), "")
     if isinstance(name, Leaf) and name.text:
-        return f"{one} {name.text}" if one else f"{name.text} in {what}"
-    return f"a {one}" if one else f"an entry of {what}"
+        return f"{one.split(' ')[1]} {name.text}" if one else f"{name.text} in {what}"
+    return one or f"an entry of {what}"

@@ -1,13 +1,14 @@
 """A CodePipeline definition as one immutable value, with the names of the service's own API.
 
-`msgspec.to_builtins` of a PipelineDeclaration is the `pipeline` member of `aws codepipeline get-pipeline`. The model
-holds no positions (see `places`) and knows no format: the same pipeline read from CloudFormation and from Terraform
-is equal. Source: botocore's codepipeline model; CodePipeline User Guide, "Pipeline structure reference".
+`api_document` of a PipelineDeclaration is the `pipeline` member of `aws codepipeline get-pipeline`. The model holds no
+positions (see `places`) and knows no format: the same pipeline read from CloudFormation and from Terraform is equal.
+Source: botocore's codepipeline model; CodePipeline User Guide, "Pipeline structure reference".
 """
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
+import msgspec
 from msgspec import Struct
 
 
@@ -15,7 +16,7 @@ class _Declared(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults
     pass
 
 
-class ActionTypeId(_Declared, frozen=True, kw_only=True):
+class ActionTypeId(_Declared, frozen=True, kw_only=True, omit_defaults=False):
     category: str  # Source, Build, Deploy, Test, Invoke, Approval, Compute
     owner: str  # AWS, ThirdParty, Custom
     provider: str
@@ -56,7 +57,7 @@ class ActionDeclaration(_Declared, frozen=True, kw_only=True):
     environment_variables: list[EnvironmentVariable] = []
 
 
-class RuleTypeId(_Declared, frozen=True, kw_only=True):
+class RuleTypeId(_Declared, frozen=True, kw_only=True, omit_defaults=False):
     category: str = "Rule"
     owner: str = "AWS"
     provider: str
@@ -95,7 +96,7 @@ class Conditions(_Declared, frozen=True, kw_only=True):
     conditions: list[Condition] = []
 
 
-class BlockerDeclaration(_Declared, frozen=True, kw_only=True):
+class BlockerDeclaration(_Declared, frozen=True, kw_only=True, omit_defaults=False):
     name: str
     type: str = "Schedule"
 
@@ -109,7 +110,7 @@ class StageDeclaration(_Declared, frozen=True, kw_only=True):
     before_entry: Conditions | None = None
 
 
-class EncryptionKey(_Declared, frozen=True, kw_only=True):
+class EncryptionKey(_Declared, frozen=True, kw_only=True, omit_defaults=False):
     id: str
     type: str = "KMS"
 
@@ -171,6 +172,28 @@ class PipelineDeclaration(_Declared, frozen=True, kw_only=True):
         for stage in self.stages:
             for action in stage.actions:
                 yield stage, action
+
+
+def api_document(pipeline: PipelineDeclaration) -> dict[str, Any]:
+    """The `pipeline` member of get-pipeline. What the service always prints is there, also where it is the default."""
+    document: dict[str, Any] = msgspec.to_builtins(pipeline)
+    document |= {
+        "version": pipeline.version,
+        "executionMode": pipeline.execution_mode,
+        "pipelineType": pipeline.pipeline_type,
+    }
+    for store in (document.get("artifactStore"), *document.get("artifactStores", {}).values()):
+        if store is not None:
+            store["type"] = "S3"
+    for trigger in document.get("triggers", []):
+        trigger.setdefault("providerType", "CodeStarSourceConnection")
+    for stage in document.get("stages", []):
+        for action in stage.setdefault("actions", []):
+            for key, empty in (("runOrder", 1), ("configuration", {}), ("inputArtifacts", []), ("outputArtifacts", [])):
+                action.setdefault(key, empty)
+            for variable in action.get("environmentVariables", []):
+                variable.setdefault("type", "PLAINTEXT")
+    return document
 
 
 class EcrRepository(_Declared, frozen=True, kw_only=True):

@@ -28,7 +28,7 @@ from pipeyard.definition.documents import (
 from pipeyard.definition.places import Inputs
 from pipeyard.errors import InputError, Place, located
 
-_MAX_DEPTH = 200
+_MAX_DEPTH = 64  # a chain of references costs nine frames of Python for each link
 
 CONDITION_FUNCTIONS = frozenset({"Fn::And", "Fn::Or", "Fn::Not", "Fn::Equals", "Condition"})
 

@@ -34,8 +34,7 @@ def unroll(table: Table, evaluate: Callable[[Node], Node], budget: list[int]) ->
                 raise InputError(f"{key} makes the key {name!r} a second time", place=table.key_place(key))
             entries[name] = value
             key_places[name] = table.key_place(key)
-    unrolled = Table(entries, key_places, table.place)
-    return unroll(unrolled, evaluate, budget) if has_loops(unrolled) else unrolled
+    return Table(entries, key_places, table.place)
 
 
 def _iterations(key: str, node: Node, evaluate: Callable[[Node], Node], budget: list[int]) -> dict[str, Node]:
@@ -52,10 +51,13 @@ def _iterations(key: str, node: Node, evaluate: Callable[[Node], Node], budget: 
         if not isinstance(value, Leaf):
             raise InputError(f"the collection of {key} must hold text", place=value.place)
         for name, child in fragment.entries.items():
-            made = _fill(name, identifier.text, value.text)
-            if made in out:
-                raise InputError(f"{key} makes the key {made!r} a second time", place=fragment.key_place(name))
-            out[made] = _substitute(child, identifier.text, value, budget)
+            filled = _fill(name, identifier.text, value.text)
+            body = _substitute(child, identifier.text, value, budget)
+            inner = _iterations(filled, body, evaluate, budget) if filled.startswith(PREFIX) else {filled: body}
+            for made, node_made in inner.items():
+                if made in out:
+                    raise InputError(f"{key} makes the key {made!r} a second time", place=fragment.key_place(name))
+                out[made] = node_made
     return out
 
 

@@ -53,6 +53,8 @@ def read_template(document: Node, file: str, inputs: Inputs) -> Reading:
             definition = _definition(evaluator, notes)
     except InputError as error:
         note_fault(error, notes, document.place)
+    except RecursionError:
+        notes.error("the template is nested too deeply", document.place, rule="wrong-function")
     return Reading(
         definition=None if notes.failed else definition,
         places=Places(file, notes.places),

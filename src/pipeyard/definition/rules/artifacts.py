@@ -52,8 +52,9 @@ def check_artifacts(pipeline: PipelineDeclaration, findings: Findings) -> None:
         _check_configuration(step, findings)
     read |= _read_by_rules(pipeline, makers, findings)
     for name, maker in makers.items():
-        # A source must put out an artifact, read or not; any other action could simply not.
-        if name not in read and maker.action.action_type_id.category != "Source":
+        # A source must put out an artifact, read or not, and a scan's is for people; any other action need not.
+        type_id = maker.action.action_type_id
+        if name not in read and type_id.category != "Source" and type_id.provider != "InspectorScan":
             index = [output.name for output in maker.action.output_artifacts].index(name)
             findings.warning(
                 "artifact-unread",

@@ -21,7 +21,7 @@ from typing import ClassVar, Literal
 from msgspec import Struct
 
 
-class Place(Struct, frozen=True):
+class Place(Struct, frozen=True, gc=False):
     """A spot that the user can open. Lines and columns count from 1; 0 is unknown."""
 
     file: str

@@ -22,11 +22,14 @@ class Flags(Struct, frozen=True):
     lists: dict[str, tuple[str, ...]]
 
 
+_NOTHING_GIVEN = Flags({}, {}, {})
 NO_FLAGS: Mapping[str, Kind] = {}
 
 
 def read_flags(given: tuple[str, ...], allowed: Mapping[str, Kind]) -> Flags:
     """Raises DockerfileError for a flag that does not exist here, comes twice, or has no fitting value."""
+    if not given:
+        return _NOTHING_GIVEN
     booleans: dict[str, bool] = {}
     texts: dict[str, str] = {}
     lists: dict[str, tuple[str, ...]] = {}

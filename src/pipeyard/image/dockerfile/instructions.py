@@ -11,7 +11,7 @@ from msgspec import Struct
 from pipeyard.errors import Place
 
 
-class Word(Struct, frozen=True):
+class Word(Struct, frozen=True, gc=False):
     """One argument or flag value. `raw` still has its quotes, escapes and variables; `value` is what they stand for.
 
     `value` is None until `expand` answered the word. A field of type `str` is never expanded, by definition.
@@ -30,7 +30,7 @@ class Word(Struct, frozen=True):
         return self.text
 
 
-class Heredoc(Struct, frozen=True, kw_only=True):
+class Heredoc(Struct, frozen=True, gc=False, kw_only=True):
     """A here-document that an instruction opened, its body untouched (`content` ends with a newline or is empty)."""
 
     name: str  # the word that closes it, without quotes
@@ -48,7 +48,7 @@ class Heredoc(Struct, frozen=True, kw_only=True):
         return "\n".join(line.lstrip("\t") for line in self.content.split("\n"))
 
 
-class Instruction(Struct, frozen=True, kw_only=True, tag_field="instruction"):
+class Instruction(Struct, frozen=True, gc=False, kw_only=True, tag_field="instruction"):
     """What all instructions have in common.
 
     `source` is the instruction in one line: continuations joined, comments gone, heredoc bodies not included. It is
@@ -65,14 +65,14 @@ class Instruction(Struct, frozen=True, kw_only=True, tag_field="instruction"):
     comments: tuple[str, ...] = ()
 
 
-class Command(Struct, frozen=True):
+class Command(Struct, frozen=True, gc=False):
     """What is to be run: exec form (`arguments` as given) or shell form (one string, for `SHELL`; none when absent)."""
 
     arguments: tuple[str, ...]
     shell: bool
 
 
-class Pair(Struct, frozen=True):
+class Pair(Struct, frozen=True, gc=False):
     """`name=value` of ENV and LABEL; `legacy` when written with a space instead of `=`."""
 
     name: Word
@@ -80,7 +80,7 @@ class Pair(Struct, frozen=True):
     legacy: bool = False
 
 
-class From(Instruction, frozen=True, kw_only=True, tag="FROM"):
+class From(Instruction, frozen=True, gc=False, kw_only=True, tag="FROM"):
     image: Word  # an image, the name of an earlier stage, or `scratch`
     name: str | None = None  # AS, in lower case
     name_as_written: str = ""
@@ -91,14 +91,14 @@ class From(Instruction, frozen=True, kw_only=True, tag="FROM"):
 # A mount's `target` may be relative or "": it is joined to the working directory, which only the builder knows.
 
 
-class BindMount(Struct, frozen=True, kw_only=True, tag="bind"):
+class BindMount(Struct, frozen=True, gc=False, kw_only=True, tag="bind"):
     from_: str = ""  # stage name, stage number, named context or image; "" is the build context
     source: str = ""  # "" is its root
     target: str
     read_only: bool = True
 
 
-class CacheMount(Struct, frozen=True, kw_only=True, tag="cache"):
+class CacheMount(Struct, frozen=True, gc=False, kw_only=True, tag="cache"):
     target: str
     id: str = ""  # "" means: named after the target
     from_: str = ""  # what a new cache starts with
@@ -110,13 +110,13 @@ class CacheMount(Struct, frozen=True, kw_only=True, tag="cache"):
     gid: int | None = None
 
 
-class TmpfsMount(Struct, frozen=True, kw_only=True, tag="tmpfs"):
+class TmpfsMount(Struct, frozen=True, gc=False, kw_only=True, tag="tmpfs"):
     target: str
     size: int = 0  # bytes; 0 is no limit
     read_only: bool = False
 
 
-class SecretMount(Struct, frozen=True, kw_only=True, tag="secret"):
+class SecretMount(Struct, frozen=True, gc=False, kw_only=True, tag="secret"):
     """`id` and `target` are worked out from each other as BuildKit does; `target` is "" for a variable only."""
 
     id: str
@@ -128,7 +128,7 @@ class SecretMount(Struct, frozen=True, kw_only=True, tag="secret"):
     gid: int = 0
 
 
-class SshMount(Struct, frozen=True, kw_only=True, tag="ssh"):
+class SshMount(Struct, frozen=True, gc=False, kw_only=True, tag="ssh"):
     id: str = "default"
     target: str = ""  # "" means: chosen by the builder, told in SSH_AUTH_SOCK
     required: bool = False
@@ -140,19 +140,19 @@ class SshMount(Struct, frozen=True, kw_only=True, tag="ssh"):
 Mount: TypeAlias = BindMount | CacheMount | TmpfsMount | SecretMount | SshMount
 
 
-class MountRequest(Struct, frozen=True):
+class MountRequest(Struct, frozen=True, gc=False):
     """One `--mount=`, unread: its values may hold variables. `from_` may not, so that the graph is known before."""
 
     word: Word
     from_: str = ""
 
 
-class Device(Struct, frozen=True):
+class Device(Struct, frozen=True, gc=False):
     name: str
     required: bool = False
 
 
-class Run(Instruction, frozen=True, kw_only=True, tag="RUN"):
+class Run(Instruction, frozen=True, gc=False, kw_only=True, tag="RUN"):
     """`mounts` are empty until `expand` reads `mount_requests`. Heredocs of the command are in `heredocs`."""
 
     command: Command
@@ -163,7 +163,7 @@ class Run(Instruction, frozen=True, kw_only=True, tag="RUN"):
     security: Literal["sandbox", "insecure"] = "sandbox"
 
 
-class InlineFile(Struct, frozen=True, kw_only=True):
+class InlineFile(Struct, frozen=True, gc=False, kw_only=True):
     """A heredoc as a source of COPY or ADD: `content` is what the file will hold, once `expand` was called."""
 
     name: str
@@ -172,7 +172,7 @@ class InlineFile(Struct, frozen=True, kw_only=True):
     place: Place
 
 
-class Copy(Instruction, frozen=True, kw_only=True, tag="COPY"):
+class Copy(Instruction, frozen=True, gc=False, kw_only=True, tag="COPY"):
     sources: tuple[Word, ...]
     destination: Word
     files: tuple[InlineFile, ...] = ()
@@ -185,7 +185,7 @@ class Copy(Instruction, frozen=True, kw_only=True, tag="COPY"):
     exec_form: bool = False
 
 
-class Add(Instruction, frozen=True, kw_only=True, tag="ADD"):
+class Add(Instruction, frozen=True, gc=False, kw_only=True, tag="ADD"):
     sources: tuple[Word, ...]
     destination: Word
     files: tuple[InlineFile, ...] = ()
@@ -199,15 +199,15 @@ class Add(Instruction, frozen=True, kw_only=True, tag="ADD"):
     exec_form: bool = False
 
 
-class Env(Instruction, frozen=True, kw_only=True, tag="ENV"):
+class Env(Instruction, frozen=True, gc=False, kw_only=True, tag="ENV"):
     pairs: tuple[Pair, ...]
 
 
-class Label(Instruction, frozen=True, kw_only=True, tag="LABEL"):
+class Label(Instruction, frozen=True, gc=False, kw_only=True, tag="LABEL"):
     pairs: tuple[Pair, ...]
 
 
-class ArgDefinition(Struct, frozen=True):
+class ArgDefinition(Struct, frozen=True, gc=False):
     """`ARG name` or `ARG name=default`. Names are not expanded."""
 
     name: str
@@ -216,40 +216,40 @@ class ArgDefinition(Struct, frozen=True):
     description: str = ""
 
 
-class Arg(Instruction, frozen=True, kw_only=True, tag="ARG"):
+class Arg(Instruction, frozen=True, gc=False, kw_only=True, tag="ARG"):
     """Each default may use the definitions before it: expand them one after the other with `expand_word`."""
 
     definitions: tuple[ArgDefinition, ...]
 
 
-class Workdir(Instruction, frozen=True, kw_only=True, tag="WORKDIR"):
+class Workdir(Instruction, frozen=True, gc=False, kw_only=True, tag="WORKDIR"):
     path: Word
 
 
-class User(Instruction, frozen=True, kw_only=True, tag="USER"):
+class User(Instruction, frozen=True, gc=False, kw_only=True, tag="USER"):
     user: Word
 
 
-class Expose(Instruction, frozen=True, kw_only=True, tag="EXPOSE"):
+class Expose(Instruction, frozen=True, gc=False, kw_only=True, tag="EXPOSE"):
     """In the order as written; `expand` answers them sorted, and one word may have become several or none."""
 
     ports: tuple[Word, ...]
 
 
-class Volume(Instruction, frozen=True, kw_only=True, tag="VOLUME"):
+class Volume(Instruction, frozen=True, gc=False, kw_only=True, tag="VOLUME"):
     paths: tuple[Word, ...]
     exec_form: bool = False
 
 
-class Cmd(Instruction, frozen=True, kw_only=True, tag="CMD"):
+class Cmd(Instruction, frozen=True, gc=False, kw_only=True, tag="CMD"):
     command: Command
 
 
-class Entrypoint(Instruction, frozen=True, kw_only=True, tag="ENTRYPOINT"):
+class Entrypoint(Instruction, frozen=True, gc=False, kw_only=True, tag="ENTRYPOINT"):
     command: Command
 
 
-class Healthcheck(Instruction, frozen=True, kw_only=True, tag="HEALTHCHECK"):
+class Healthcheck(Instruction, frozen=True, gc=False, kw_only=True, tag="HEALTHCHECK"):
     """Durations are nanoseconds, as in the image's configuration; 0 inherits. `command` is None for NONE."""
 
     command: Command | None
@@ -267,15 +267,15 @@ class Healthcheck(Instruction, frozen=True, kw_only=True, tag="HEALTHCHECK"):
         return ("CMD-SHELL" if self.command.shell else "CMD", *self.command.arguments)
 
 
-class Stopsignal(Instruction, frozen=True, kw_only=True, tag="STOPSIGNAL"):
+class Stopsignal(Instruction, frozen=True, gc=False, kw_only=True, tag="STOPSIGNAL"):
     signal: Word
 
 
-class Shell(Instruction, frozen=True, kw_only=True, tag="SHELL"):
+class Shell(Instruction, frozen=True, gc=False, kw_only=True, tag="SHELL"):
     shell: tuple[str, ...]
 
 
-class Onbuild(Instruction, frozen=True, kw_only=True, tag="ONBUILD"):
+class Onbuild(Instruction, frozen=True, gc=False, kw_only=True, tag="ONBUILD"):
     """`trigger` is what the image's configuration records, heredoc bodies included; `parser.parse_trigger` reads it.
 
     Whether the trigger makes sense is found out when it fires, as in BuildKit.
@@ -284,7 +284,7 @@ class Onbuild(Instruction, frozen=True, kw_only=True, tag="ONBUILD"):
     trigger: str
 
 
-class Maintainer(Instruction, frozen=True, kw_only=True, tag="MAINTAINER"):
+class Maintainer(Instruction, frozen=True, gc=False, kw_only=True, tag="MAINTAINER"):
     name: str
 
 
@@ -309,7 +309,7 @@ StageInstruction: TypeAlias = (
 )
 
 
-class Stage(Struct, frozen=True, kw_only=True):
+class Stage(Struct, frozen=True, gc=False, kw_only=True):
     """One build stage: its FROM, and what follows."""
 
     from_: From
@@ -321,7 +321,7 @@ class Stage(Struct, frozen=True, kw_only=True):
         return self.from_.name
 
 
-class Directive(Struct, frozen=True):
+class Directive(Struct, frozen=True, gc=False):
     """`# name=value` at the top of the file."""
 
     name: str
@@ -329,7 +329,7 @@ class Directive(Struct, frozen=True):
     place: Place
 
 
-class Dockerfile(Struct, frozen=True, kw_only=True):
+class Dockerfile(Struct, frozen=True, gc=False, kw_only=True):
     """A whole file. `stages` may be empty: a file of global ARGs only parses, and has nothing to build."""
 
     file: str

@@ -36,7 +36,18 @@ _empty_line = re.compile(rf"\n{_PAD}*+\n|\n{_PAD}++\Z").search
 class Line:
     """One logical line. `text` has no white space before it; the white space behind it is kept."""
 
-    __slots__ = ("_joints", "_pad", "_raw", "_source", "comments", "end_line", "has_empty_line", "start_line", "text")
+    __slots__ = (
+        "_joints",
+        "_more_joints",
+        "_pad",
+        "_raw",
+        "_source",
+        "comments",
+        "end_line",
+        "has_empty_line",
+        "start_line",
+        "text",
+    )
 
     def __init__(self, source: "Source", raw: str, joined: str, start_line: int, end_line: int) -> None:
         self.text = joined.lstrip(SPACES)
@@ -47,17 +58,18 @@ class Line:
         self._source = source
         self._raw = raw
         self._pad = len(joined) - len(self.text)
-        self._joints: list[tuple[int, int]] | None = None
+        self._joints = [(0, start_line)]
+        self._more_joints = source.joints(raw, start_line)
 
     def place(self, offset: int) -> Place:
         """Where the character at this offset of `text` stands in the file."""
         offset += self._pad
         if self.start_line == self.end_line:
             return Place(self._source.file, self.start_line, offset + 1)
-        if self._joints is None:
-            self._joints = list(self._source.joints(self._raw, self.start_line))
-        index = bisect_right(self._joints, offset, key=lambda joint: joint[0]) - 1
-        begins, line = self._joints[index]
+        # Only as far as asked for: most questions are about the beginning of a line.
+        while self._joints[-1][0] <= offset and (joint := next(self._more_joints, None)) is not None:
+            self._joints.append(joint)
+        begins, line = self._joints[bisect_right(self._joints, offset, key=_offset) - 1]
         return Place(self._source.file, line, offset - begins + 1)
 
 
@@ -98,8 +110,7 @@ class Source:
             )
 
     def joints(self, raw: str, line: int) -> Iterator[tuple[int, int]]:
-        """For each physical line of `raw` that says something: its offset in the joined text, and its number."""
-        yield 0, line
+        """For each further physical line of `raw` that says something: its offset when joined, and its number."""
         removed = 0
         for match in self._patterns.joint.finditer(raw):
             removed += match.end() - match.start()
@@ -162,6 +173,10 @@ class Source:
         self._comments_from = self._position
         self.line_number = last + 2
         return content
+
+
+def _offset(joint: tuple[int, int]) -> int:
+    return joint[0]
 
 
 class _Patterns(Struct, frozen=True):

@@ -109,12 +109,17 @@ def parse_trigger(trigger: str, place: Place) -> StageInstruction:
 def read_instruction(statement: Statement) -> From | StageInstruction:
     """What one statement means. Raises DockerfileError, placed."""
     reader = _READERS.get(statement.name)
-    with located(statement.place):
-        if reader is None:
-            raise DockerfileError(
-                f"unknown instruction: {statement.keyword}", hint=did_you_mean(statement.name, _READERS)
-            )
+    if reader is None:
+        raise DockerfileError(
+            f"unknown instruction: {statement.keyword}",
+            place=statement.place,
+            hint=did_you_mean(statement.name, _READERS),
+        )
+    try:
         return reader(statement)
+    except DockerfileError as error:  # `located` would cost more than the reading
+        error.place = error.place or statement.place
+        raise
 
 
 class _Common(TypedDict):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from pipeyard.errors import DockerfileError, Place, located
+from pipeyard.errors import DockerfileError, Place
 from pipeyard.image.dockerfile.directives import find_directive, read_directives
 from pipeyard.image.dockerfile.heredoc import openings
 from pipeyard.image.dockerfile.instructions import Directive, Heredoc, Pair, Word
@@ -26,12 +26,13 @@ _LINES = frozenset(("MAINTAINER", "STOPSIGNAL", "USER", "WORKDIR"))  # one argum
 _WORDS = frozenset(("EXPOSE", "FROM"))
 _EXEC_OR_LINE = frozenset(("CMD", "ENTRYPOINT", "RUN", "SHELL"))
 _EXEC_OR_WORDS = frozenset(("ADD", "COPY", "VOLUME"))
+_UNSPLIT = _LINES | _EXEC_OR_LINE
 _PAIRS = frozenset(("ENV", "LABEL"))
 _WITH_HEREDOC = frozenset(("ADD", "COPY", "RUN"))
 _LONG_LINE = 100_000  # characters; beyond this, parts are counted before they are made
 
 
-class Statement(Struct, frozen=True, kw_only=True):
+class Statement(Struct, frozen=True, gc=False, kw_only=True):
     """One instruction in its parts. `pairs` are for ENV and LABEL, `trigger` is ONBUILD's, else it has `arguments`.
 
     `source` is the logical line; an instruction that does not exist has no arguments.
@@ -54,7 +55,7 @@ class Statement(Struct, frozen=True, kw_only=True):
         return self.keyword.upper()
 
 
-class Statements(Struct, frozen=True, kw_only=True):
+class Statements(Struct, frozen=True, gc=False, kw_only=True):
     statements: tuple[Statement, ...]
     escape: str
     syntax: Directive | None
@@ -82,23 +83,13 @@ def read_statements(text: bytes, file: str) -> Statements:
 def _statements(source: Source, empty: list[Place]) -> Iterator[Statement]:
     while (line := source.next_line()) is not None:
         source.spend(5)
-        if len(line.text) > _LONG_LINE:
-            source.spend(sum(map(line.text.count, " \t,=$\"'\\`")))
         if line.has_empty_line:
             empty.append(Place(source.file, line.end_line))
-        with located(Place(source.file, line.start_line, line.place(0).column)):
-            statement = _statement(source, line, 0)
-            holder = statement.trigger or statement
-            heredocs: tuple[Heredoc, ...] = ()
-            if "<<" in line.text and holder.name in _WITH_HEREDOC and not holder.exec_form:
-                heredocs = _heredocs(source, line)
-            yield _with(statement, source.line_number - 1 if heredocs else line.end_line, heredocs, line.comments)
-
-
-def _with(statement: Statement, end_line: int, heredocs: tuple[Heredoc, ...], comments: tuple[str, ...]) -> Statement:
-    from msgspec.structs import replace
-
-    return replace(statement, end_line=end_line, heredocs=heredocs, comments=comments)
+        try:
+            yield _statement(source, line, 0)
+        except DockerfileError as error:
+            error.place = error.place or line.place(0)
+            raise
 
 
 def _statement(source: Source, line: Line, start: int) -> Statement:
@@ -106,10 +97,13 @@ def _statement(source: Source, line: Line, start: int) -> Statement:
     text = line.text
     end = len(text.rstrip(SPACES))
     keyword, position = split_keyword(text, start)
+    name = keyword.upper()
+    if len(text) > _LONG_LINE and not (
+        name in _UNSPLIT and "<<" not in text and text[position : position + 1] not in "[-"
+    ):
+        source.spend(sum(map(text.count, " \t,=$\"'\\`")))
     flags, position = split_flags(text, position, source.escape)
     position = min(position, end)
-    source.spend(len(flags))
-    name = keyword.upper()
     exec_form = False
     pieces: list[Piece] | None = []
     pairs: tuple[Pair, ...] = ()
@@ -142,18 +136,25 @@ def _statement(source: Source, line: Line, start: int) -> Statement:
         if start:
             raise DockerfileError("ONBUILD isn't allowed as an ONBUILD trigger", place=line.place(start))
         trigger = _statement(source, line, position)
-    arguments = tuple(_word(line, piece) for piece in pieces or ())
-    source.spend(len(arguments) + len(pairs))
+    arguments = tuple([_word(line, piece) for piece in pieces or ()])
+    source.spend(len(flags) + len(arguments) + len(pairs))
+    heredocs: tuple[Heredoc, ...] = ()
+    if not start and "<<" in text:
+        holder, holds_json = (trigger.name, trigger.exec_form) if trigger else (name, exec_form)
+        if holder in _WITH_HEREDOC and not holds_json:
+            heredocs = _heredocs(source, line)
     return Statement(
         place=line.place(start),
-        end_line=line.end_line,
-        source=text[start:],
+        end_line=source.line_number - 1 if heredocs else line.end_line,
+        source=text[start:] if start else text,
         keyword=keyword,
         flags=flags,
         arguments=arguments,
         exec_form=exec_form,
         pairs=pairs,
         trigger=trigger,
+        heredocs=heredocs,
+        comments=line.comments,
     )
 
 

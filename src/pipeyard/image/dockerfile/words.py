@@ -19,7 +19,7 @@ Piece = tuple[int, str]
 """Offset and text."""
 
 _BLANK = r"[\t\v\f\r ]"
-_keyword = re.compile(rf"[^\t\v\f\r ]+{_BLANK}*").match
+_keyword = re.compile(rf"([^\t\v\f\r ]+){_BLANK}*").match
 _words = re.compile(r"[^\t\v\f\r ]+").finditer
 _blanks = re.compile(rf"{_BLANK}+").search
 _exec_string = re.compile(r'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+"')
@@ -31,18 +31,22 @@ def split_keyword(text: str, start: int) -> tuple[str, int]:
     found = _keyword(text, start)
     if found is None:
         return "", len(text)
-    return found[0].rstrip("\t\v\f\r "), found.end()
+    return found[1], found.end()
 
 
 def split_flags(text: str, start: int, escape: str) -> tuple[tuple[str, ...], int]:
     """The words at `start` that begin with `--`, unquoted, and where the arguments begin. A bare `--` ends them."""
+    position = _skip_spaces(text, start)
+    if not text.startswith("--", position):
+        return (), position
     patterns = _flag_patterns(escape)
     flags = []
-    position = _skip_spaces(text, start)
     while found := patterns.flag.match(text, position):
         position = _skip_spaces(text, found.end())
-        # First the quotes go, whose contents may hold the other kind of quote, then the escapes.
-        flag = patterns.escaped.sub(r"\1", patterns.quoted.sub(r"\1\2\3", found[0]))
+        flag = found[0]
+        if "'" in flag or '"' in flag or escape in flag:
+            # First the quotes go, whose contents may hold the other kind of quote, then the escapes.
+            flag = patterns.escaped.sub(r"\1", patterns.quoted.sub(r"\1\2\3", flag))
         if flag == "--":
             break
         flags.append(flag)

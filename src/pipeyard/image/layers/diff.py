@@ -14,7 +14,7 @@ from pipeyard.errors import BuildFailed
 from pipeyard.image.layers.entry import Entry, Kind, layer_order, whiteout
 from pipeyard.image.layers.extract import owner_of
 from pipeyard.image.layers.powers import OWNER_XATTR, Form, form_of_this_process
-from pipeyard.image.layers.stack import FolderStack, Found, is_overlay_opaque, is_overlay_whiteout
+from pipeyard.image.layers.stack import FolderStack, Found, has_xattr, is_overlay_opaque, is_overlay_whiteout
 
 Owner = Callable[[str, os.stat_result], tuple[int, int]]
 
@@ -70,13 +70,15 @@ class _Diff:
         below = self._lowers.lookup(path)
         xattrs = self._xattrs(file)
         if below is None or not self._same(below, file, status, xattrs):
-            yield self._entry(path, kind, file, status, xattrs)
+            yield self._entry(path, kind, file, status, xattrs, below)
         if kind == "dir":
             hides = below is not None and below.is_folder and (opaque or is_overlay_opaque(file))
             yield from self.walk(path, opaque=hides)
 
-    def _entry(self, path: str, kind: Kind, file: str, status: os.stat_result, xattrs: dict[str, bytes]) -> Entry:
-        uid, gid = self._owner(file, status, kind)
+    def _entry(
+        self, path: str, kind: Kind, file: str, status: os.stat_result, xattrs: dict[str, bytes], below: Found | None
+    ) -> Entry:
+        uid, gid = self._owner(file, status, kind, below)
         mode = stat.S_IMODE(status.st_mode)
         if kind != "dir" and status.st_nlink > 1:
             inode = (status.st_dev, status.st_ino)
@@ -93,19 +95,24 @@ class _Diff:
             xattrs=xattrs, content=file,
         )  # fmt: skip
 
-    def _owner(self, file: str, status: os.stat_result, kind: Kind) -> tuple[int, int]:
+    def _owner(self, file: str, status: os.stat_result, kind: Kind, below: Found | None) -> tuple[int, int]:
         if self._form.keeps_owners:
             return owner_of(file, status, self._form)
-        if kind in ("file", "dir"):
-            try:
-                uid, _, gid = os.getxattr(file, OWNER_XATTR, follow_symlinks=False).partition(b":")
-                return int(uid), int(gid)
-            except (OSError, ValueError):
-                try:
-                    os.setxattr(file, OWNER_XATTR, b"%d:%d" % self._run_owner, follow_symlinks=False)
-                except PermissionError:  # a file without write permission for us, outside of a user namespace
-                    pass
-        return self._run_owner
+        if kind not in ("file", "dir"):
+            return self._run_owner
+        try:
+            uid, _, gid = os.getxattr(file, OWNER_XATTR, follow_symlinks=False).partition(b":")
+            return int(uid), int(gid)
+        except (OSError, ValueError):
+            pass
+        owner = self._run_owner
+        if below is not None and (below.is_folder if kind == "dir" else _is_copied_up(file)):
+            owner = owner_of(below.file, below.status, self._form)
+        try:
+            os.setxattr(file, OWNER_XATTR, b"%d:%d" % owner, follow_symlinks=False)
+        except PermissionError:  # a file without write permission for us, outside of a user namespace
+            pass
+        return owner
 
     def _xattrs(self, file: str) -> dict[str, bytes]:
         """The attributes that belong into an image. Overlayfs' own notes are checked and left out."""
@@ -134,7 +141,7 @@ class _Diff:
         old = below.status
         if old.st_mode != status.st_mode or old.st_rdev != status.st_rdev:
             return False
-        if owner_of(below.file, old, self._form) != self._owner(file, status, _kind(status) or "file"):
+        if owner_of(below.file, old, self._form) != self._owner(file, status, _kind(status) or "file", below):
             return False
         if self._xattrs(below.file).get(_CAPABILITY) != xattrs.get(_CAPABILITY):
             return False
@@ -147,6 +154,11 @@ class _Diff:
         if stat.S_ISLNK(status.st_mode):
             return os.readlink(below.file) == os.readlink(file)
         return not stat.S_ISREG(status.st_mode) or _same_content(below.file, file)
+
+
+def _is_copied_up(file: str) -> bool:
+    """Whether overlayfs made this file from the one below it; a file made anew carries no such note."""
+    return any(has_xattr(file, prefix + "origin") for prefix in _OVERLAY)
 
 
 def _kind(status: os.stat_result) -> Kind | None:

@@ -5,6 +5,7 @@ bubblewrap, which adds the other namespaces, drops capabilities, loads the syste
 no user namespace is needed: ids are what they are. Mounts are `nodev` and `nosuid`; new privileges are off for good.
 """
 
+import errno
 import json
 import os
 import select
@@ -55,6 +56,7 @@ class BubblewrapSandbox:
         thread = threading.Thread(target=work, name="run", daemon=True)
         thread.start()
         thread.join()
+        _clear_work(root.work)
         result = outcome[0]
         if isinstance(result, BaseException):
             raise result
@@ -72,13 +74,13 @@ class BubblewrapSandbox:
             arguments = self._arguments(command, mounts, private)
             return self._watch(command, arguments, limits, output, stop)
         finally:
-            private.remove_stubs()
+            private.points.remove_stubs()
 
     def _arguments(self, command: Command, mounts: tuple[Mount, ...], private: PrivateMounts) -> list[str]:
         for path in ("/proc", "/dev", "/sys"):
-            private.place(path, folder=True)
+            private.points.place(path, folder=True)
         arguments = [
-            self._program, "--unshare-ipc", "--unshare-pid", "--unshare-uts", "--unshare-cgroup-try",
+            "--unshare-ipc", "--unshare-pid", "--unshare-uts", "--unshare-cgroup-try",
             "--die-with-parent", "--new-session", "--hostname", command.hostname,
             "--bind", private.root, "/", "--proc", "/proc", "--dev", "/dev",
             "--perms", "1777", "--tmpfs", _SHARED_MEMORY, "--mqueue", "/dev/mqueue", "--ro-bind", "/sys", "/sys",
@@ -128,10 +130,14 @@ class BubblewrapSandbox:
                 passed.append(blocker)
                 ours.append(blocked)
                 arguments += ["--block-fd", str(blocker)]
-            arguments += ["--", *([_SWITCH] if switched else []), *command.arguments]
+            # Process 1 shows its command line to the RUN: nothing of this machine's paths stands in it.
+            hidden = b"".join(os.fsencode(argument) + b"\0" for argument in arguments)
+            visible = ["init", "--args", str(_memory_file(b"arguments", hidden, passed)), "--"]
+            visible += [*([_SWITCH] if switched else []), *command.arguments]
             try:
                 process = subprocess.Popen(
-                    arguments, stdin=stdin, stdout=out_child, stderr=out_child, env=dict(command.environment), cwd="/",
+                    visible, executable=self._program, stdin=stdin, stdout=out_child, stderr=out_child,
+                    env=dict(command.environment), cwd="/",
                     pass_fds=passed, umask=0o022, group=command.gid if not command.uid and command.gid else None,
                     extra_groups=command.groups if not command.uid and self._form.powers != "single" else None,
                 )  # fmt: skip
@@ -183,7 +189,9 @@ class _Watch:
         if self._limit:
             return Exit(self._process.returncode if self._process.returncode > 0 else 137, self._limit)
         if not ended:
-            reason = self._tail.decode(errors="replace").strip().removeprefix("bwrap: ")
+            reason = self._tail.decode(errors="replace").strip().rpartition("\n")[2].removeprefix("bwrap: ")
+            if reason.startswith("execvp "):
+                return Exit(127 if reason.endswith(os.strerror(errno.ENOENT)) else 126)
             if self._process.returncode < 0:
                 reason = f"bubblewrap was killed by signal {-self._process.returncode}"
             raise SandboxError(f"the sandbox could not be set up: {reason or self._process.returncode}")
@@ -270,6 +278,16 @@ def _hidden_paths() -> list[str]:
         if os.path.isdir(path):
             arguments += ["--perms", "0555", "--size", "4096", "--tmpfs", path, "--remount-ro", path]
     return arguments
+
+
+def _clear_work(work: Path) -> None:
+    """Overlayfs leaves folders that their owner cannot enter."""
+    for name in ("work", "index"):
+        try:
+            os.chmod(work / name, 0o700)
+            os.rmdir(work / name)
+        except OSError:
+            continue
 
 
 @cache

@@ -15,9 +15,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pipeyard.image.layers import FolderStack
-from pipeyard.image.layers.stack import resolve_links
 from pipeyard.image.sandbox.contract import Bind, FileMount, HostBind, Mount, Root, SandboxError, Tmpfs
 from pipeyard.image.sandbox.kernel import CLONE_NEWNS, MS_NODEV, MS_NOSUID, MS_PRIVATE, MS_REC, mount, unshare
+from pipeyard.image.sandbox.mountpoints import MountPoints
 
 MAX_LOWERS = 500  # overlayfs' own
 
@@ -29,12 +29,12 @@ class PrivateMounts:
         self._scratch = os.fspath(scratch)
         self._user_xattrs = user_xattrs
         self._count = 0
-        self._stubs: list[str] = []
         unshare(CLONE_NEWNS)
         mount("none", "/", "", MS_REC | MS_PRIVATE)
         mount("tmpfs", self._scratch, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0700")
         self.root = f"{self._scratch}/root"
         os.mkdir(self.root)
+        self.points = MountPoints(self.root)
 
     def mount_root(self, root: Root) -> None:
         self._overlay(self.root, root.lowers, root.upper, root.work)
@@ -71,88 +71,24 @@ class PrivateMounts:
         finally:
             os.chdir("/")
 
-    def place(self, target: str, *, folder: bool) -> str:
-        """The path in the root, without symlinks, at which something can be mounted; made when it is missing."""
-        try:
-            path = resolve_links(target, self._link)
-        except OSError as error:
-            raise SandboxError(f"nothing can be mounted at {target}: {error.strerror}") from error
-        if not path:
-            raise SandboxError(f"nothing can be mounted at {target!r}: it is the root")
-        try:
-            self._make(path, folder=folder)
-        except OSError as error:
-            raise SandboxError(f"nothing can be mounted at /{path}: {error.strerror}") from error
-        return f"/{path}"
-
-    def _link(self, path: str) -> str | None:
-        try:
-            return os.readlink(f"{self.root}/{path}")
-        except OSError as error:
-            if error.errno in (errno.EINVAL, errno.ENOENT, errno.ENOTDIR):
-                return None
-            raise
-
-    def _make(self, path: str, *, folder: bool) -> None:
-        parts = path.split("/")
-        for count in range(1, len(parts) + 1):
-            here = f"{self.root}/{'/'.join(parts[:count])}"
-            last = count == len(parts)
-            try:
-                status = os.lstat(here)
-            except FileNotFoundError:
-                pass
-            else:
-                if stat.S_ISDIR(status.st_mode) != (folder or not last):
-                    wrong = errno.ENOTDIR if folder or not last else errno.EISDIR
-                    raise OSError(wrong, os.strerror(wrong))
-                continue
-            parent = os.stat(os.path.dirname(here))
-            if folder or not last:
-                os.mkdir(here, 0o755)
-                os.chmod(here, 0o755)  # noqa: S103 -- whatever our umask is
-            else:
-                os.close(os.open(here, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644))
-            self._stubs.append(here)
-            os.utime(os.path.dirname(here), ns=(parent.st_atime_ns, parent.st_mtime_ns))
-
-    def remove_stubs(self) -> None:
-        """Mount points made for the run that are still empty go; their parents keep their times, as in BuildKit."""
-        for stub in reversed(self._stubs):
-            parent = os.path.dirname(stub)
-            try:
-                if os.path.realpath(parent) != parent:
-                    continue
-                times = os.stat(parent)
-                status = os.lstat(stub)
-                if stat.S_ISDIR(status.st_mode):
-                    os.rmdir(stub)
-                elif stat.S_ISREG(status.st_mode) and status.st_size == 0:
-                    os.unlink(stub)
-                else:
-                    continue
-                os.utime(parent, ns=(times.st_atime_ns, times.st_mtime_ns))
-            except OSError:
-                continue
-
     def arguments(self, asked: Mount) -> list[str]:
         """bubblewrap's arguments for one mount, its source prepared."""
         match asked:
             case Tmpfs():
-                place = self.place(asked.target, folder=True)
+                place = self.points.place(asked.target, folder=True)
                 size = ["--size", str(asked.size)] if asked.size else []
                 return ["--perms", f"{asked.mode:04o}", *size, "--tmpfs", place]
             case HostBind():
                 path = os.path.realpath(asked.source)
-                place = self.place(asked.target, folder=os.path.isdir(path))
+                place = self.points.place(asked.target, folder=os.path.isdir(path))
                 return ["--bind" if asked.writable else "--ro-bind", path, place]
             case FileMount():
                 path = self._file(asked)
-                place = self.place(asked.target, folder=False)
+                place = self.points.place(asked.target, folder=False)
                 return ["--bind" if asked.writable else "--ro-bind", path, place]
             case Bind():
                 path = self._bind_source(asked)
-                place = self.place(asked.target, folder=os.path.isdir(path))
+                place = self.points.place(asked.target, folder=os.path.isdir(path))
                 return ["--ro-bind" if asked.access == "read" else "--bind", path, place]
 
     def _file(self, asked: FileMount) -> str:

@@ -105,10 +105,13 @@ def enclosing_checkout(path: Path) -> tuple[Path, tuple[str, ...]] | None:
     """The checkout that holds `path` and the URLs of its remotes, or None."""
     import pygit2
 
-    found = pygit2.discover_repository(str(path))
-    if found is None:
-        return None
-    repository = pygit2.Repository(found)
+    try:
+        found = pygit2.discover_repository(str(path if path.is_dir() else path.parent))
+        if found is None:
+            return None
+        repository = pygit2.Repository(found)
+    except (pygit2.GitError, KeyError):
+        return None  # a repository that cannot be opened is not offered
     if repository.workdir is None:
         return None
     return Path(repository.workdir), tuple(remote.url or "" for remote in repository.remotes)

@@ -30,6 +30,8 @@ from pipeyard.errors import InputError, Place, located
 
 _MAX_DEPTH = 64  # a chain of references costs nine frames of Python for each link
 
+_MAX_TEXT = 1_000_000  # functions within functions double a text quickly; the service's limits are far below
+
 CONDITION_FUNCTIONS = frozenset({"Fn::And", "Fn::Or", "Fn::Not", "Fn::Equals", "Condition"})
 
 
@@ -49,7 +51,7 @@ class Evaluator:
         self._depth = 0
         self._open: list[str] = []  # conditions and resources that are being computed, to find circles
         self._conditions: dict[str, bool | Unknown] = {}
-        self._names: dict[str, Node] = {}
+        self._names: dict[str, Leaf | Unknown] = {}
         self._functions: Mapping[str, Callable[[Node, Place], Node]] = {
             "Ref": self._ref,
             "Fn::Base64": self._base64,
@@ -302,6 +304,11 @@ class Evaluator:
 
     def physical_name(self, logical_id: str) -> Leaf | Unknown:
         """The resource's name: its property, or the one that a deployment would generate."""
+        if logical_id not in self._names:
+            self._names[logical_id] = self._physical_name(logical_id)
+        return self._names[logical_id]
+
+    def _physical_name(self, logical_id: str) -> Leaf | Unknown:
         resource = self.resources.get(logical_id)
         place = resource.place if resource else self.resources.place
         kind = KINDS.get(self.resource_type(resource) if isinstance(resource, Table) else "", NAMELESS)
@@ -354,7 +361,7 @@ class Evaluator:
             if not isinstance(value, Leaf):
                 raise InputError(f"Fn::Sub: ${{{part}}} is not text", place=place)
             out.append(value.text)
-        return self._resolved(text_leaf("".join(out), place))
+        return self._resolved(_made("".join(out), place))
 
     def _join(self, argument: Node, place: Place) -> Node:
         separator, values = self._arguments(argument, "Fn::Join", 2, 2)
@@ -370,7 +377,7 @@ class Evaluator:
             if not isinstance(item, Leaf):
                 raise InputError("Fn::Join joins text only", place=item.place)
             texts.append(item.text)
-        return text_leaf(self._literal(separator, "Fn::Join").join(texts), place)
+        return _made(self._literal(separator, "Fn::Join").join(texts), place)
 
     def _select(self, argument: Node, place: Place) -> Node:
         index, values = self._arguments(argument, "Fn::Select", 2, 2)
@@ -427,7 +434,7 @@ class Evaluator:
         text = self.text(argument, "the text of Fn::Base64")
         if isinstance(text, Unknown):
             return _because(text, "Fn::Base64", place)
-        return text_leaf(base64.b64encode(text.text.encode("utf-8", "surrogatepass")).decode(), place)
+        return _made(base64.b64encode(text.text.encode("utf-8", "surrogatepass")).decode(), place)
 
     def _cidr(self, argument: Node, place: Place) -> Node:
         texts = []
@@ -460,7 +467,7 @@ class Evaluator:
         unknown = first_unknown(value)
         if unknown is not None:
             return _because(unknown, "Fn::ToJsonString", place)
-        return text_leaf(json.dumps(plain(value), separators=(",", ":"), ensure_ascii=False), place)
+        return _made(json.dumps(plain(value), separators=(",", ":"), ensure_ascii=False), place)
 
     def _transform(self, argument: Node, place: Place) -> Node:
         name = argument.get("Name") if isinstance(argument, Table) else None
@@ -478,6 +485,12 @@ class Evaluator:
         if not isinstance(value, Leaf):
             raise InputError(f"{function} needs text here", place=node.place)
         return value.text
+
+
+def _made(text: str, place: Place) -> Leaf:
+    if len(text) > _MAX_TEXT:
+        raise InputError(f"makes a text of more than {_MAX_TEXT} characters", place=place)
+    return text_leaf(text, place)
 
 
 def _because(value: Unknown, step: str, place: Place | None = None) -> Unknown:

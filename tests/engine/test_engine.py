@@ -274,3 +274,30 @@ def test_a_run_beside_a_run_waits_for_its_turn_and_goes_on_in_its_own_process(
         gate.touch()
         assert first.wait(ahead).status == "Succeeded"
         assert second.wait(behind).status == "Succeeded"
+
+
+def test_what_a_server_had_in_hand_when_it_ended_is_continued_by_the_next(
+    make_engine: EngineMaker, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    if "threads" in request.node.name:
+        pytest.skip("threads without a durable engine forget")
+    gate = tmp_path / "gate"
+    effects = tmp_path / "effects"
+    effects.mkdir()
+    running = threading.Event()
+
+    def watch(view: ExecutionView) -> None:
+        if view.stages[1].status == "InProgress" and list(effects.iterdir()):
+            running.set()
+
+    with make_engine(lives_on=True) as first:
+        register(first, site(image(Wait=str(gate), Effect=str(effects))))
+        execution_id = first.start("site")
+        deadline = threading.Event()
+        while not running.is_set():
+            watch(first.view(execution_id))
+            deadline.wait(0.02)
+    assert first.view(execution_id).status == "InProgress"
+    gate.touch()
+    with make_engine(lives_on=True) as second:
+        assert second.wait(execution_id).status == "Succeeded"

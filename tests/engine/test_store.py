@@ -16,6 +16,7 @@ from pipeyard.engine.events import (
     ExecutionRequested,
     PipelineDefined,
     PipelineDeleted,
+    StageRetryRequested,
     StopRequested,
 )
 from pipeyard.engine.machine import advance
@@ -96,17 +97,25 @@ def test_a_timer_is_due_at_its_time_and_gone_with_what_it_watched(store: Store) 
     assert store.due(timer) == []
 
 
-def test_an_executors_commands_are_its_own_until_it_is_disowned(store: Store) -> None:
+def test_an_executors_commands_are_nobody_elses(store: Store) -> None:
     define(store)
     command = begin(store, executor="mine")
     assert list(store.unconfirmed("other")) == []
+    assert [pending.command for pending in store.unconfirmed("mine")] == [command]
     assert store.owned("mine") == ["e1"]
-    store.confirm(command.id)
+    store.disown("mine")
     assert list(store.unconfirmed("mine")) == []
-    (record,) = store.disown("mine")
-    assert record.execution.id == "e1"
-    assert [pending.command.id for pending in store.unconfirmed("other")] == [command.id]
-    assert [pending.command.id for pending in store.unconfirmed("other", anybodys=False)] == []
+
+
+def test_an_adopted_execution_and_its_commands_change_hands_at_once(store: Store) -> None:
+    define(store)
+    begin(store, executor="gone")
+    store.apply("site", StopRequested(at_ms=3, execution_id="e1", abandon=True))
+    retry = StageRetryRequested(at_ms=4, execution_id="e1", stage="Source")
+    applied = store.apply("site", retry, executor="heir", adopted="e1")
+    (command,) = [command for command in applied.commands if isinstance(command, StartAction)]
+    assert store.owned("heir") == ["e1"]
+    assert [pending.command for pending in store.unconfirmed("heir")] == [command]
 
 
 def test_an_execution_id_is_never_used_twice_even_after_the_state_forgot_it(store: Store) -> None:

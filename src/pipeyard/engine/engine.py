@@ -69,7 +69,8 @@ class Engine:
     - `lives_on=True` (`serve`, `worker`): executions started here are anybody's who lives on too, and are continued by
       another such process, or the next one, when this one ends or dies.
 
-    Either kind stops the executions of dead processes of the first kind and recovers the work of the second.
+    An execution that a driverless engine starts or resumes is anybody's who lives on. Either kind with a driver stops
+    the executions of dead processes of the first kind, and recovers the work of the second.
     """
 
     def __init__(
@@ -120,6 +121,8 @@ class Engine:
         try:
             for execution_id in self.store.owned(self.executor):
                 self._stop_quietly(execution_id, CLOSED)
+            self._bench.close(CLOSED)
+            self.store.disown(self.executor)
         finally:
             self._closing.set()
             self._nudge.set()
@@ -309,8 +312,8 @@ class Engine:
             raise Refused("PipelineExecutionNotFoundException", f"there is no execution {execution_id}")
         return record
 
-    def _request(self, pipeline: str, event: Event) -> Applied:
-        applied = self._store(pipeline, event)
+    def _request(self, pipeline: str, event: Event, adopted: str | None = None) -> Applied:
+        applied = self._store(pipeline, event, adopted)
         if not applied.changed:
             refused = refusal(applied.before, event)
             if refused is not None:
@@ -318,13 +321,10 @@ class Engine:
         return applied
 
     def _resume(self, record: ExecutionRecord, event: Event) -> None:
-        applied = self._request(record.pipeline, event)
-        if applied.changed and self._driver is not None:
-            self.store.attach(record.execution.id, self._owner)
-            self._wake()
+        self._request(record.pipeline, event, adopted=record.execution.id)
 
-    def _store(self, pipeline: str, event: Event) -> Applied:
-        applied = self.store.apply(pipeline, event, executor=self._owner)
+    def _store(self, pipeline: str, event: Event, adopted: str | None = None) -> Applied:
+        applied = self.store.apply(pipeline, event, executor=self._owner, adopted=adopted)
         self._wake()
         return applied
 
@@ -407,6 +407,7 @@ class Engine:
         assert self._roll is not None
         assert self._driver is not None
         for executor in self._roll.dead():
-            for record in self.store.disown(executor):
-                self._stop_quietly(record.execution.id, DIED)
+            for execution_id in self.store.owned(executor):
+                self._stop_quietly(execution_id, DIED)
+            self.store.disown(executor)
             self._driver.recover(executor)

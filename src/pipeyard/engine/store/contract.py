@@ -43,14 +43,12 @@ class ExecutionRecord(Struct, frozen=True, kw_only=True):
 class Store(Protocol):
     """Safe for any number of threads and processes. Everything that `apply` returns was stored before it returned."""
 
-    def apply(self, pipeline: str, event: Event, *, executor: str | None = None) -> Applied:
+    def apply(self, pipeline: str, event: Event, *, executor: str | None = None, adopted: str | None = None) -> Applied:
         """Lock, load, advance, append the event, save state and commands: one transaction, or nothing happened.
 
-        New executions belong to `executor`, or to nobody; an automatic rollback belongs to whom its cause belongs to.
+        New executions, and the one `adopted` if the event changes it, belong to `executor`, or to nobody; an automatic
+        rollback belongs to whom its cause belongs to.
         """
-
-    def attach(self, execution_id: str, executor: str | None) -> None:
-        """Gives an execution, with the commands that it still has, to an executor or to nobody."""
 
     def unconfirmed(self, executor: str | None = None, *, anybodys: bool = True) -> Iterator[Pending]:
         """Commands not yet carried out, oldest first: `executor`'s and, with `anybodys`, those that are nobody's."""
@@ -67,8 +65,8 @@ class Store(Protocol):
     def due(self, now_ms: int) -> list[Pending]:
         """SetTimer commands whose moment has come."""
 
-    def disown(self, executor: str) -> list[ExecutionRecord]:
-        """A dead executor's commands become unconfirmed and anybody's; gives the live executions that it owned."""
+    def disown(self, executor: str) -> None:
+        """Drops the commands of an executor that is gone and whose executions have ended."""
 
     def declaration(self, record: ExecutionRecord) -> PipelineDeclaration:
         """The pipeline as it was declared for an execution."""

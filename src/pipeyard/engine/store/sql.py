@@ -46,7 +46,7 @@ class SqlStore:
 
     # -- events -----------------------------------------------------------------------------------------------------
 
-    def apply(self, pipeline: str, event: Event, *, executor: str | None = None) -> Applied:
+    def apply(self, pipeline: str, event: Event, *, executor: str | None = None, adopted: str | None = None) -> Applied:
         with writing(self._engine) as connection:
             before = self._locked_state(connection, pipeline)
             if isinstance(event, ExecutionRequested) and self._is_known(connection, event.execution_id):
@@ -59,6 +59,10 @@ class SqlStore:
             )
             self._save_state(connection, before, after, event)
             self._save_executions(connection, before, after, executor)
+            if adopted is not None:
+                # Before the commands, which belong to the execution's executor.
+                mine = tables.executions.c.id == adopted
+                connection.execute(sa.update(tables.executions).where(mine).values(executor=executor))
             self._save_commands(connection, pipeline, commands)
             debug_point("apply:before-commit")
         debug_point("apply:after-commit")
@@ -233,22 +237,9 @@ class SqlStore:
 
     # -- executors --------------------------------------------------------------------------------------------------
 
-    def attach(self, execution_id: str, executor: str | None) -> None:
+    def disown(self, executor: str) -> None:
         with writing(self._engine) as connection:
-            for table, column in ((tables.executions, "id"), (tables.commands, "execution_id")):
-                mine = table.c[column] == execution_id
-                connection.execute(sa.update(table).where(mine).values(executor=executor))
-
-    def disown(self, executor: str) -> list[ExecutionRecord]:
-        column = tables.commands.c
-        with writing(self._engine) as connection:
-            dead = column.executor == executor
-            connection.execute(sa.update(tables.commands).where(dead, column.lasting).values(confirmed=False))
-            connection.execute(sa.update(tables.commands).where(dead).values(executor=None))
-            rows = connection.execute(
-                _RECORD.where(tables.executions.c.executor == executor, tables.executions.c.live)
-            ).all()
-        return [_record(row) for row in rows]
+            connection.execute(sa.delete(tables.commands).where(tables.commands.c.executor == executor))
 
     def owned(self, executor: str) -> list[str]:
         column = tables.executions.c

@@ -45,12 +45,14 @@ def sweep_temporaries(folder: Path, older_than_s: float, now_s: float) -> int:
     """Removes what killed writers left in a folder; gives how many. Living writers of younger files are safe."""
     removed = 0
     for entry in os.scandir(folder):
-        if entry.name.startswith(".tmp-") and now_s - entry.stat(follow_symlinks=False).st_mtime > older_than_s:
-            try:
+        if not entry.name.startswith(".tmp-"):
+            continue
+        try:
+            if now_s - entry.stat(follow_symlinks=False).st_mtime > older_than_s:
                 os.unlink(entry.path)
-            except FileNotFoundError:
-                continue
-            removed += 1
+                removed += 1
+        except FileNotFoundError:
+            continue  # its writer finished meanwhile
     return removed
 
 

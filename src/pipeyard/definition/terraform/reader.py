@@ -1,0 +1,141 @@
+"""A folder of Terraform configuration as a definition."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from pipeyard.definition.declaration import Notes, declare_pipeline
+from pipeyard.definition.documents import Table
+from pipeyard.definition.model import Definition, PipelineDeclaration
+from pipeyard.definition.places import Inputs, Places, Reading
+from pipeyard.definition.terraform.modules import Contents, Module, Project, Repetition, default_region
+from pipeyard.definition.terraform.pipelines import pipeline_table
+from pipeyard.definition.terraform.surroundings import surroundings
+from pipeyard.definition.terraform.syntax import Block
+from pipeyard.definition.terraform.values import STRING
+from pipeyard.definition.terraform.variables import root_values
+from pipeyard.errors import InputError, Place, Problem
+
+PIPELINE = "aws_codepipeline"
+
+
+def read_folder(folder: Path, inputs: Inputs) -> Reading:
+    """The pipelines of a folder and its local modules. What is wrong in the files is among the problems."""
+    notes = Notes()
+    definition: Definition | None = None
+    try:
+        root = open_module(folder, inputs, notes.problems)
+        definition = _definition(root, notes)
+    except InputError as error:
+        notes.error(error.message, error.place or Place(str(folder)), rule="wrong-expression", hint=error.hint)
+    except RecursionError:
+        notes.error("the configuration is nested too deeply", Place(str(folder)), rule="wrong-expression")
+    return Reading(
+        definition=None if notes.failed else definition,
+        places=Places(str(folder), notes.places),
+        problems=tuple(notes.problems),
+    )
+
+
+def open_module(folder: Path, inputs: Inputs, problems: list[Problem]) -> Module:
+    """The root module of a folder, with the values that the user gives to its variables. Raises InputError."""
+    shown = _shown(folder)
+    project = Project(folder, inputs, shown)
+    declared = frozenset(project.configuration(project.folders.root).variables)
+    given = root_values(project.folders.root, inputs, declared, shown, problems)
+    root = Module(project, project.folders.root, given=given)
+    project.region = default_region(root) or inputs.region
+    return root
+
+
+def _shown(folder: Path) -> Callable[[Path], str]:
+    """Paths as the user would write them: as he gave the folder."""
+    resolved = folder.resolve()
+
+    def shown(path: Path) -> str:
+        if path.is_relative_to(resolved):
+            return str(folder / path.relative_to(resolved))
+        return str(path)
+
+    return shown
+
+
+def _definition(root: Module, notes: Notes) -> Definition | None:
+    pipelines: list[PipelineDeclaration] = []
+    left_out: list[str] = []
+    for module, block in _declared(root, notes):
+        name = f"{block.labels[0]}.{block.labels[1]}"
+        try:
+            repetitions = module.repetitions(block, name)
+        except InputError as error:
+            notes.error(error.message, error.place or block.span.place, rule="wrong-expression", hint=error.hint)
+            continue
+        if not repetitions:
+            left_out.append(module.called(name))
+        for repetition in repetitions:
+            if repetition.unknown:
+                why = "; ".join(repetition.unknown)
+                notes.error(why, block.span.place, rule="unknown-value")
+                continue
+            found = _pipeline(module, block, repetition, len(pipelines), notes)
+            if found is not None:
+                pipelines.append(found)
+    _check_variables(root, notes)
+    if not pipelines and not notes.failed:
+        _say_none(root, left_out, notes)
+    if notes.failed:
+        return None
+    return surroundings(root, tuple(pipelines), _hidden(root), notes)
+
+
+def _declared(module: Module, notes: Notes) -> Iterator[tuple[Module, Block]]:
+    """Blocks that declare pipelines, of a module and of all instances of those that it calls."""
+    for (kind, _), block in module.configuration.resources.items():
+        if kind == PIPELINE:
+            yield module, block
+    for name, block in module.configuration.modules.items():
+        try:
+            children = module.child(name)
+        except InputError as error:
+            # A module from a registry is no matter unless the pipeline needs an output of it.
+            notes.warning(error.message, error.place or block.span.place, rule="module-not-read", hint=error.hint)
+            continue
+        for repetition, child in children:
+            if repetition.unknown:
+                notes.warning("; ".join(repetition.unknown), block.span.place, rule="module-not-read")
+            else:
+                yield from _declared(child, notes)
+
+
+def _pipeline(
+    module: Module, block: Block, repetition: Repetition, index: int, notes: Notes
+) -> PipelineDeclaration | None:
+    table = pipeline_table(Contents(module, block.body, repetition), notes)
+    table = Table(table.entries, table.key_places, block.span.place)
+    return declare_pipeline(table, ("pipelines", index), notes, name=block.labels[1])
+
+
+def _check_variables(root: Module, notes: Notes) -> None:
+    """A value that its variable refuses is refused even when nothing uses it."""
+    for name, block in root.configuration.variables.items():
+        try:
+            root.variable(name)
+        except InputError as error:
+            notes.error(error.message, error.place or block.span.place, rule="wrong-variable", hint=error.hint)
+
+
+def _hidden(root: Module) -> tuple[str, ...]:
+    values = (root.variable(name) for name in root.configuration.variables)
+    return tuple(sorted({value.raw for value in values if value.sensitive and value.type == STRING and value.raw}))
+
+
+def _say_none(root: Module, left_out: list[str], notes: Notes) -> None:
+    place = Place(root.project.shown(root.folder))
+    if left_out:
+        hint = "variables decide over count and for_each; give them with --var NAME=VALUE"
+        notes.error(
+            f"no pipeline is made: {', '.join(left_out)} has no instances", place, rule="no-pipeline", hint=hint
+        )
+        return
+    kinds = sorted({kind for kind, _ in root.configuration.resources})
+    hint = f"its resources are of type {', '.join(kinds[:6])}" if kinds else ""
+    notes.error(f"the configuration declares no pipeline (no {PIPELINE})", place, rule="no-pipeline", hint=hint)

@@ -1,0 +1,104 @@
+"""Values of the root module's variables, by Terraform's order of precedence.
+
+Source: Terraform language, "Variable Definition Precedence": environment, terraform.tfvars, terraform.tfvars.json,
+*.auto.tfvars in order of their names, then what the command line gives.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from pipeyard.definition.places import Inputs
+from pipeyard.definition.terraform.constraints import Constraint
+from pipeyard.definition.terraform.evaluation import NO_LOCALS, ReferenceFault, evaluate
+from pipeyard.definition.terraform.expressions import parse_expression
+from pipeyard.definition.terraform.syntax import Attribute, Source, Span
+from pipeyard.definition.terraform.values import Dynamic, Primitive, Value, text
+from pipeyard.errors import InputError, Place, Problem
+
+Given = Callable[[str, Constraint], Value | None]
+
+
+class NoScope:
+    """Files of values hold constants: no references and no functions."""
+
+    def reference(self, root: str, names: list[str], span: Span) -> tuple[Value, int]:
+        raise ReferenceFault("variables and other references are not allowed here", place=span.place)
+
+    def call(self, name: str, arguments: list[Value], span: Span) -> Value:
+        raise ReferenceFault("functions are not allowed here", place=span.place)
+
+
+def root_values(
+    folder: Path, inputs: Inputs, declared: frozenset[str], shown: Callable[[Path], str], problems: list[Problem]
+) -> Given:
+    """Looks up the value of a root variable; None when nobody gives one.
+
+    Raises InputError for an unreadable file, and for `--var` of what is not declared.
+    """
+    from pipeyard.definition.declaration import suggestion
+
+    attributes: dict[str, Attribute] = {}
+    for path, chosen in _files(folder, inputs):
+        for name, attribute in _read(path, shown(path)).items():
+            if name in declared:
+                attributes[name] = attribute
+            elif chosen:
+                problems.append(
+                    Problem(
+                        "warning",
+                        f"variable {name} is not declared",
+                        attribute.span.place,
+                        suggestion(name, declared),
+                        "undeclared-variable",
+                    )
+                )
+    for name in inputs.variables:
+        if name not in declared:
+            known = ", ".join(sorted(declared))
+            hint = suggestion(name, declared) or (f"the variables are {known}" if known else "it declares no variables")
+            raise InputError(f"the configuration has no variable {name}", place=Place("--var"), hint=hint)
+
+    def given(name: str, constraint: Constraint) -> Value | None:
+        if name in inputs.variables:
+            return _from_text(inputs.variables[name], constraint, Place("--var"), name)
+        if name in attributes:
+            return evaluate(attributes[name].value, NoScope(), NO_LOCALS)
+        named = inputs.environment.get(f"TF_VAR_{name}")
+        return None if named is None else _from_text(named, constraint, Place("environment"), f"TF_VAR_{name}")
+
+    return given
+
+
+def _files(folder: Path, inputs: Inputs) -> list[tuple[Path, bool]]:
+    """Files in rising precedence, and whether a name in one that nobody declared is worth a word."""
+    automatic = sorted(path for path in folder.iterdir() if path.name.endswith((".auto.tfvars", ".auto.tfvars.json")))
+    found = [path for name in ("terraform.tfvars", "terraform.tfvars.json") if (path := folder / name).is_file()]
+    return [(path, True) for path in (*found, *automatic, *inputs.variable_files)]
+
+
+def _read(path: Path, file: str) -> Mapping[str, Attribute]:
+    try:
+        content = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read {file}: {error}") from error
+    if path.name.endswith(".json"):
+        from pipeyard.definition.terraform.json_syntax import parse_json_body
+
+        return parse_json_body(content, file, "values").attributes
+    from pipeyard.definition.terraform.bodies import parse_body
+
+    body = parse_body(content, file)
+    for block in body.blocks:
+        raise InputError(f"{block.type} is a block; a file of values has only arguments", place=block.span.place)
+    return body.attributes
+
+
+def _from_text(given: str, constraint: Constraint, place: Place, name: str) -> Value:
+    """A value in one string: as it is for a simple type, otherwise an expression of constants."""
+    if isinstance(constraint.type, Primitive) or (isinstance(constraint.type, Dynamic) and not constraint.written):
+        return text(given)
+    source = Source(str(place), given)
+    try:
+        return evaluate(parse_expression(source), NoScope(), NO_LOCALS)
+    except InputError as error:
+        raise InputError(f"{name} is no value: {error.message}", place=error.place, hint=error.hint) from None

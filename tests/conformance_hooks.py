@@ -1,7 +1,10 @@
-"""What the conformance suite for Dockerfile builders asks of us, in its own words; thin over the real code."""
+"""What conformance suites ask of us, in their own words; thin over the real code."""
 
+from pathlib import Path
 from typing import Any
 
+from pipeyard.definition.terraform import evaluate_in
+from pipeyard.definition.terraform.values import to_plain
 from pipeyard.image.dockerfile.ignore import compile_ignore
 from pipeyard.image.dockerfile.lexer import Dialect, lex
 from pipeyard.image.dockerfile.parser import parse as parse_dockerfile
@@ -26,6 +29,11 @@ def ignored(ignorefile: str, paths: list[str]) -> list[bool]:
     """Whether each path, or a folder above it, stays out of the context."""
     matcher = compile_ignore(ignorefile.encode("utf-8", "surrogateescape"), ".dockerignore")
     return [matcher.ignores(path) for path in paths]
+
+
+def evaluate(folder: str, expression: str) -> Any:
+    """An expression of Terraform's in the scope of a folder's module, as `jsonencode` would encode it."""
+    return to_plain(evaluate_in(Path(folder), expression))
 
 
 def _described(statement: Statement) -> dict[str, Any]:

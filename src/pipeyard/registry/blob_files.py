@@ -30,6 +30,7 @@ DURABLE = 0o444
 TOUCH_AFTER_S = 300.0
 """A use refreshes a blob's time only when it is older than this; the collection allows for it."""
 
+_ASIDE_S = 0.01
 _BUFFER = 1 << 18
 _READ = 1 << 20
 
@@ -60,8 +61,9 @@ class FileBlobWriter:
 class BlobFiles:
     """A BlobStore of files below `root`; any number of threads and processes may use one folder."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, touch_after_s: float = TOUCH_AFTER_S) -> None:
         self.root = root
+        self.touch_after_s = touch_after_s
         self._blobs = root / "blobs"
         self._incoming = root / "incoming"
         self._incoming.mkdir(parents=True, exist_ok=True)
@@ -78,7 +80,7 @@ class BlobFiles:
         path = self.path(digest)
         try:
             found = os.stat(path)
-            if time.time() - found.st_mtime > TOUCH_AFTER_S:
+            if time.time() - found.st_mtime > self.touch_after_s:
                 _touch(path)
         except FileNotFoundError:
             return None
@@ -97,7 +99,7 @@ class BlobFiles:
             stream = open(self.path(digest), "rb", buffering=0)  # noqa: SIM115  (the caller closes it)
         except FileNotFoundError:
             raise RegistryError(f"blob {digest} is not in the store", status=404, code="BLOB_UNKNOWN") from None
-        if time.time() - os.fstat(stream.fileno()).st_mtime > TOUCH_AFTER_S:
+        if time.time() - os.fstat(stream.fileno()).st_mtime > self.touch_after_s:
             try:
                 _touch(self.path(digest))
             except FileNotFoundError:
@@ -176,6 +178,8 @@ class BlobFiles:
         path = self.path(digest)
         aside = self._incoming / f".tmp-{uuid.uuid4().hex}"
         try:
+            if path.stat().st_mtime > unused_since_s:  # keeps the moment in which a used blob is aside rare
+                return 0
             os.rename(path, aside)
         except FileNotFoundError:
             return 0
@@ -226,7 +230,14 @@ def _touch(path: Path) -> None:
 
 
 def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        time.sleep(_ASIDE_S)  # a collection looks at it; see BlobFiles.discard_unused
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise RegistryError(f"blob {path.name} was deleted", status=404, code="BLOB_UNKNOWN") from None
     try:
         os.fsync(descriptor)
     finally:

@@ -340,15 +340,18 @@ class Catalog:
 
     # Collection
 
-    def release_links(self, unused_since_ms: int) -> int:
-        """Forgets links that are older and that no manifest of their repository needs."""
-        with self.writing() as db:
-            return db.execute(
-                "DELETE FROM link WHERE linked_ms <= ? AND NOT EXISTS (SELECT 1 FROM child JOIN manifest"
-                " ON manifest.id = child.manifest WHERE child.digest = link.digest"
-                " AND manifest.repository = link.repository)",
+    def release_links(self, unused_since_ms: int, in_use: Callable[[Digest], bool]) -> tuple[tuple[str, Digest], ...]:
+        """Forgets links that are older, that no manifest of their repository needs and that are not `in_use`."""
+        with self.writing(durable=False) as db:
+            rows = db.execute(
+                "SELECT repository, name, digest FROM link JOIN repository ON id = repository WHERE linked_ms <= ?"
+                " AND NOT EXISTS (SELECT 1 FROM child JOIN manifest ON manifest.id = child.manifest"
+                " WHERE child.digest = link.digest AND manifest.repository = link.repository)",
                 (unused_since_ms,),
-            ).rowcount
+            ).fetchall()
+            chosen = [row for row in rows if not in_use(row[2])]
+            db.executemany("DELETE FROM link WHERE repository = ? AND digest = ?", [(row[0], row[2]) for row in chosen])
+        return tuple((row[1], row[2]) for row in chosen)
 
     def needed(self, db: "sqlite3.Connection", digest: Digest) -> bool:
         """Whether a repository links a blob; asked inside `writing`, so that nothing can come between."""

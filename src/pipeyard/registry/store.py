@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from pipeyard.errors import RegistryError
 from pipeyard.oci import Digest
-from pipeyard.registry.blob_files import BlobFiles, FileBlobWriter
+from pipeyard.registry.blob_files import TOUCH_AFTER_S, BlobFiles, FileBlobWriter
 from pipeyard.registry.catalog import Catalog
 from pipeyard.registry.leases import hold_lease
 from pipeyard.registry.manifests import ManifestFacts
@@ -45,10 +45,11 @@ class ContentStore:
         *,
         now_ms: Callable[[], int] = wall_clock_ms,
         on_push: Callable[[Pushed], None] | None = None,
+        touch_after_s: float = TOUCH_AFTER_S,
     ) -> None:
         self.root = root
         self.now_ms = now_ms
-        self.files = BlobFiles(root)
+        self.files = BlobFiles(root, touch_after_s)
         self._on_push = on_push
 
     def close(self) -> None:
@@ -130,7 +131,7 @@ class ContentStore:
 
     def blob_size(self, repository: str, digest: Digest) -> int:
         """Bytes of a blob that is readable in a repository. Raises RegistryError (BLOB_UNKNOWN)."""
-        size = self.files.size(digest) if self.catalog.linked(repository, digest) else None
-        if size is None:
+        size = self.files.size(digest)  # before the link is looked up: the collection relies on that order
+        if size is None or not self.catalog.linked(repository, digest):
             raise RegistryError(f"{repository} has no blob {digest}", status=404, code="BLOB_UNKNOWN")
         return size

@@ -121,9 +121,8 @@ class ChunkedBody:
                     self._state = "end of content"
                 continue
             line, position = self._take_line(raw, position)
-            if line is None:
-                break
-            self._advance(line)
+            if line is not None:
+                self._advance(line)
         return out, position
 
     def _take_line(self, raw: memoryview, position: int) -> tuple[bytes | None, int]:

@@ -62,10 +62,10 @@ def read_assembly(folder: Path, inputs: Inputs) -> Reading:
         if len(imports) == before:
             break
     readings = [
-        read_template(document, str(stack.template), _inputs_of(stack, inputs, imports))
+        read_template(document, str(stack.template), _inputs_of(stack, inputs, imports), alone=False)
         for stack, document in documents
     ]
-    return _joined(folder, readings, inputs, documents)
+    return _joined(folder, readings)
 
 
 def _inputs_of(stack: Stack, inputs: Inputs, imports: Mapping[str, str]) -> Inputs:
@@ -153,18 +153,15 @@ def _own_parameters(document: Any, given: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in given.items() if name in known}
 
 
-def _joined(folder: Path, readings: list[Reading], inputs: Inputs, documents: list[tuple[Stack, Any]]) -> Reading:
-    """One reading of all stacks. A stack without a pipeline is normal here; an assembly without one is not."""
+def _joined(folder: Path, readings: list[Reading]) -> Reading:
+    """One reading of all stacks."""
     file = str(folder / "manifest.json")
     places: dict[Keys, Place] = {(): Place(file, 1, 1)}
     problems: list[Problem] = []
     parts: list[Definition] = []
     count = 0
     for reading in readings:
-        if all(problem.rule == "no-pipeline" for problem in reading.problems if problem.severity == "error"):
-            problems += [problem for problem in reading.problems if problem.severity != "error"]
-        else:
-            problems += reading.problems
+        problems += reading.problems
         if reading.definition is None:
             continue
         for keys, place in reading.places.items():
@@ -173,12 +170,11 @@ def _joined(folder: Path, readings: list[Reading], inputs: Inputs, documents: li
         count += len(reading.definition.pipelines)
         parts.append(reading.definition)
     failed = any(problem.severity == "error" for problem in problems)
-    if not parts and not failed:
+    if not count and not failed:
         problems.append(
             Problem("error", "no stack of the assembly declares a pipeline", Place(file, 1, 1), rule="no-pipeline")
         )
         failed = True
-    definition = Definition(
-        **{name: tuple(item for part in parts for item in getattr(part, name)) for name in Definition.__struct_fields__}
-    )
+    fields = Definition.__struct_fields__
+    definition = Definition(**{name: tuple(item for part in parts for item in getattr(part, name)) for name in fields})
     return Reading(definition=None if failed else definition, places=Places(file, places), problems=tuple(problems))

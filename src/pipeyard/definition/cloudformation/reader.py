@@ -42,15 +42,18 @@ class CloudFormationReader(Struct, frozen=True):
         return read_template(parse_template(text, str(path)), str(path), inputs)
 
 
-def read_template(document: Node, file: str, inputs: Inputs) -> Reading:
-    """The reading of a document for which is_template holds: all its pipelines and what surrounds them."""
+def read_template(document: Node, file: str, inputs: Inputs, *, alone: bool = True) -> Reading:
+    """The reading of a document for which is_template holds: all its pipelines and what surrounds them.
+
+    `alone`: that there is no pipeline is an error; a stack among others may just hold what the others' pipelines use.
+    """
     notes = Notes()
     notes.places[()] = document.place
     definition = None
     evaluator = open_template(document, file, inputs, notes)
     try:
         if not notes.failed:
-            definition = _definition(evaluator, notes)
+            definition = _definition(evaluator, notes, alone)
     except InputError as error:
         note_fault(error, notes, document.place)
     except RecursionError:
@@ -89,7 +92,7 @@ def _stack_name(file: str) -> str:
     return letters if letters[:1].isalpha() else f"stack-{letters}".rstrip("-")
 
 
-def _definition(evaluator: Evaluator, notes: Notes) -> Definition | None:
+def _definition(evaluator: Evaluator, notes: Notes, alone: bool) -> Definition | None:
     pipelines: list[PipelineDeclaration] = []
     transitions: list[DisabledTransition] = []
     left_out: list[str] = []
@@ -111,7 +114,7 @@ def _definition(evaluator: Evaluator, notes: Notes) -> Definition | None:
             if pipeline is not None:
                 pipelines.append(pipeline)
                 transitions += stopped
-    if not pipelines and not notes.failed:
+    if alone and not pipelines and not notes.failed:
         _say_none(evaluator, left_out, notes)
     if notes.failed:
         return None

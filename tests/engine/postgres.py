@@ -52,8 +52,11 @@ def server(bin_folder: Path) -> Iterator[str]:
         subprocess.run(initdb, check=True, user=user, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=folder)
         options = f"-c listen_addresses= -c unix_socket_directories={folder} -c fsync=off -c max_connections=200"
         pg_ctl: list[str | Path] = [bin_folder / "pg_ctl", "-D", cluster, "-w", "-l", folder / "log"]
-        subprocess.run([*pg_ctl, "-o", options, "start"], check=True, user=user, stdout=subprocess.DEVNULL, cwd=folder)
+        start = [*pg_ctl, "-t", "40", "-o", options, "start"]
         try:
+            # A server that was started and did not answer in time is stopped too.
+            started = subprocess.run(start, check=False, user=user, stdout=subprocess.DEVNULL, cwd=folder)
+            assert started.returncode == 0, (folder / "log").read_text()
             yield f"postgresql+psycopg://yard@/postgres?host={folder}"
         finally:
             stop = [*pg_ctl, "-m", "immediate", "stop"]

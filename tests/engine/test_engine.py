@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from pipeyard.actions.contract import ActionRequest, ActionResult
 from pipeyard.definition.model import ActionDeclaration, Definition, PipelineDeclaration
 from pipeyard.engine import Engine, Refused, RuleNotMet, RuleRequest, document
+from pipeyard.engine.scripted import perform_scripted
 from pipeyard.engine.views import ExecutionView
+from pipeyard.errors import ActionFailed
 from pipeyard.threads import StopSignal
 from tests.engine.conftest import EngineMaker, new_id, now_ms
 from tests.engine.pipelines import action, approval, condition, pipeline, stage
@@ -65,6 +68,19 @@ def test_an_action_that_breaks_down_fails_instead_of_hanging(make_engine: Engine
     assert error.message == "RuntimeError: oh"
 
 
+@pytest.mark.parametrize("variables", [{"Size": 3}, {"Text": "\udcff"}])
+def test_an_action_that_puts_out_what_cannot_be_stored_fails(
+    make_engine: EngineMaker, variables: dict[str, str]
+) -> None:
+    def careless(request: ActionRequest, stop: StopSignal) -> ActionResult:
+        return ActionResult(variables=variables)
+
+    with make_engine(perform=careless) as engine:
+        view = run(engine, pipeline(stage("Source", fetch())))
+    assert view.status == "Failed"
+    assert view.stages[0].actions[0].error is not None
+
+
 def test_a_variable_without_a_value_fails_the_action_that_uses_it(make_engine: EngineMaker) -> None:
     with make_engine() as engine:
         view = run(engine, site(image(Summary="#{Source.Nothing}")))
@@ -78,9 +94,7 @@ def test_actions_of_one_run_order_run_at_the_same_time(make_engine: EngineMaker,
     # Each waits for what the other leaves behind, so one after the other would never end.
     barrier = threading.Barrier(2)
 
-    def meet(request, stop):  # type: ignore[no-untyped-def]
-        from pipeyard.engine.scripted import perform_scripted
-
+    def meet(request: ActionRequest, stop: StopSignal) -> ActionResult:
         if request.stage == "Build":
             barrier.wait(20)
         return perform_scripted(request, stop)
@@ -179,9 +193,7 @@ def test_a_failed_stage_rolls_back_to_its_last_success(make_engine: EngineMaker,
     effects.mkdir()
     failing = tmp_path / "failing"
 
-    def fails_when_asked(request, stop):  # type: ignore[no-untyped-def]
-        from pipeyard.engine.scripted import perform_scripted
-        from pipeyard.errors import ActionFailed
+    def fails_when_asked(request: ActionRequest, stop: StopSignal) -> ActionResult:
 
         if request.action == "Image" and failing.exists():
             failing.unlink()
@@ -247,9 +259,7 @@ def test_what_cannot_be_granted_is_refused_in_the_services_words(make_engine: En
 def test_a_secret_of_the_declaration_reaches_the_action_and_nothing_else(make_engine: EngineMaker) -> None:
     seen: list[str] = []
 
-    def note(request, stop):  # type: ignore[no-untyped-def]
-        from pipeyard.engine.scripted import perform_scripted
-
+    def note(request: ActionRequest, stop: StopSignal) -> ActionResult:
         seen.append(request.configuration.get("OAuthToken", ""))
         return perform_scripted(request, stop)
 

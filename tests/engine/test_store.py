@@ -22,6 +22,7 @@ from pipeyard.engine.events import (
 from pipeyard.engine.machine import advance
 from pipeyard.engine.state import PipelineState
 from pipeyard.engine.store import Store, open_store
+from pipeyard.engine.store.opening import upgrade
 from pipeyard.engine.store.tables import HEAD, metadata
 from pipeyard.errors import InputError
 from tests.engine.pipelines import two_stages
@@ -193,12 +194,16 @@ def test_several_processes_may_open_an_empty_database_at_once(database: str) -> 
         assert child.returncode == 0, complaint
 
 
-def test_the_migrations_make_exactly_the_tables_that_the_code_uses(database: str) -> None:
+@pytest.mark.parametrize("way", ["at once", "by every migration"])
+def test_a_new_database_has_exactly_the_tables_that_the_code_uses(database: str, way: str) -> None:
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
 
-    open_store(database).close()
     engine = sa.create_engine(database)
+    if way == "at once":
+        open_store(database).close()
+    else:
+        upgrade(engine)
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"version_table": "pipeyard_version"})
         assert context.get_current_revision() == HEAD

@@ -66,7 +66,17 @@ class WorkBench:
         with self._signal(command) as signal:
             event = self._carry_out(pending.pipeline, command, signal)
         debug_point("work:after-perform")
-        return _encode(Outcome(pending.pipeline, event)).decode()
+        return self._as_text(pending.pipeline, command, event)
+
+    def _as_text(self, pipeline: str, command: StartAction | StartRule, event: Event) -> str:
+        """An action is foreign code: what it puts out may be nothing that can be stored, which fails it and no more."""
+        try:
+            text = _encode(Outcome(pipeline, event)).decode()
+            _decode(text)
+        except (TypeError, ValueError, msgspec.MsgspecError) as error:
+            untold = failure(command, error, self._now_ms())
+            return _encode(Outcome(pipeline, untold)).decode(errors="replace")
+        return text
 
     def _carry_out(self, pipeline: str, command: StartAction | StartRule, signal: StopSignal) -> Event:
         definition = self._persistently(lambda: self._store.definition(command.definition))

@@ -31,7 +31,8 @@ _one_at_a_time = threading.Lock()
 class DbosDriver:
     """See `driver.Driver`. One at a time in a process: `open` waits for an earlier one's `close`.
 
-    `database_url` is where DBOS keeps its tables, a SQLite file of its own or a PostgreSQL database.
+    `database_url` is where DBOS keeps its tables, a SQLite file of its own or a PostgreSQL database; `concurrency` is
+    how much work each of its processes takes on at once.
     """
 
     def __init__(self, database_url: str, *, concurrency: int = THREADS) -> None:
@@ -100,7 +101,9 @@ class DbosDriver:
         if not listens:
             DBOS.listen_queues([])
         DBOS.launch()
-        DBOS.register_queue(QUEUE, polling_interval_sec=POLLING_S, on_conflict="always_update")
+        DBOS.register_queue(
+            QUEUE, worker_concurrency=self._concurrency, polling_interval_sec=POLLING_S, on_conflict="always_update"
+        )
         self._start = start
 
     def submit(self, command_id: str, *, queued: bool) -> None:

@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
 
 IMAGE_COMMANDS: Mapping[str, tuple[str, str]] = {
     # `pipeyard image NAME`: likewise
+    "build": ("pipeyard.cli.image_build", "Build an image from a Dockerfile."),
     "push": ("pipeyard.cli.image_push", "Push an image of the embedded registry to another."),
     "pull": ("pipeyard.cli.image_pull", "Pull an image into the embedded registry."),
     "copy": ("pipeyard.cli.image_copy", "Copy an image from any registry to any other."),

@@ -1,6 +1,40 @@
-"""From a request to a published image: plan, evaluate, assemble the documents, publish."""
+"""From a request to a published image: plan, carry out, assemble the documents, publish."""
 
-from pipeyard.image.build.request import BuildParts, BuildRequest, Built
+import os
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
+from typing import BinaryIO
+
+from msgspec import structs
+
+from pipeyard.errors import DockerfileError, InputError, Place
+from pipeyard.image.build.cache import BuildCache
+from pipeyard.image.build.documents import (
+    finished_config,
+    index_of,
+    manifest_of,
+    platform_field,
+    split_annotations,
+)
+from pipeyard.image.build.folders import BaseLayers
+from pipeyard.image.build.graph import Graph
+from pipeyard.image.build.layerstate import FileSystem
+from pipeyard.image.build.plan import Wishes, plan
+from pipeyard.image.build.request import BuildParts, BuildRequest, Built, BuiltLayer, BuiltPlatform
+from pipeyard.image.build.running import Runner, RunSettings
+from pipeyard.image.build.solving import Solver
+from pipeyard.image.build.sources import IGNORE_FILE, Sources, read_ignore
+from pipeyard.image.build.steps import StepTools
+from pipeyard.image.dockerfile.instructions import Dockerfile
+from pipeyard.image.dockerfile.parser import parse
+from pipeyard.image.layers import GZIP, ZSTD, Layer
+from pipeyard.oci import Descriptor, Platform, digest_of, encode, media_types
+from pipeyard.registry.exchange import Document, Offer, Published, ResolvedImage
+from pipeyard.registry.reference import parse_reference
+from pipeyard.threads import Crew, StopSignal, crew
+
+_MAX_DOCKERFILE = 64 << 20  # bytes
 
 
 def build_image(request: BuildRequest, parts: BuildParts) -> Built:
@@ -10,4 +44,227 @@ def build_image(request: BuildRequest, parts: BuildParts) -> Built:
     for a request that cannot be met, RegistryError from origin and destinations, Stopped when `parts.stop` was asked
     for. Safe to call from several threads and processes over the same cache and store.
     """
-    raise NotImplementedError
+    file, ignore_file = read_dockerfile(request)
+    cache = BuildCache(parts.cache)
+    with ExitStack() as held:
+        held.enter_context(cache.lease())
+        folders = _context_folders(request)
+        sources = Sources(
+            context=request.context,
+            contexts=folders,
+            ignore=read_ignore(ignore_file) if ignore_file is not None else None,
+            cache=parts.cache,
+            clone=parts.clone,
+            stop=parts.stop,
+        )
+        held.callback(sources.close)
+        build = _Build(request, parts, cache, sources, file)
+        built = build.run()
+    if parts.cache_limit:
+        _prune(parts)
+    return built
+
+
+def _prune(parts: BuildParts) -> None:
+    """Now and then: looking at everything costs more than a small build."""
+    cache = BuildCache(parts.cache)
+    if cache.is_due(parts.now_s()):
+        with cache.lease():
+            cache.prune(parts.cache_limit)
+
+
+def read_dockerfile(request: BuildRequest) -> tuple[Dockerfile, Path | None]:
+    """The Dockerfile, parsed, and the ignore file that counts for it. Raises DockerfileError."""
+    context = request.context
+    if request.dockerfile_text is not None:
+        ignore = context / IGNORE_FILE if context is not None else None
+        return parse(request.dockerfile_text, str(request.dockerfile or "Dockerfile")), ignore
+    path = request.dockerfile or ((context or Path()) / "Dockerfile")
+    try:
+        if not path.exists() and path.name == "Dockerfile" and path.with_name("dockerfile").exists():
+            path = path.with_name("dockerfile")
+        if path.stat().st_size > _MAX_DOCKERFILE:
+            raise DockerfileError("the Dockerfile is larger than 64 MiB", place=Place(str(path)))
+        text = path.read_bytes()
+    except OSError as error:
+        raise DockerfileError(
+            f"failed to read dockerfile: {path}: {error.strerror}", hint="name another one with -f"
+        ) from error
+    if not text.strip():
+        raise DockerfileError("the Dockerfile cannot be empty", place=Place(str(path)))
+    own = path.with_name(path.name + IGNORE_FILE)
+    if own.exists():
+        return parse(text, str(path)), own
+    return parse(text, str(path)), context / IGNORE_FILE if context is not None else None
+
+
+def _context_folders(request: BuildRequest) -> Mapping[str, Path]:
+    """Named contexts that are local folders."""
+    from pipeyard.image.build.stages import familiar
+
+    found = {}
+    for name, specifier in request.contexts.items():
+        if "://" not in specifier and not specifier.startswith(("target:", "git@")):
+            folder = Path(specifier)
+            if not folder.is_dir():
+                raise InputError(f"the context {name} is {specifier}, which is no folder")
+            found[familiar(name)] = folder
+    return found
+
+
+class _Build:
+    """One call of build_image."""
+
+    def __init__(
+        self, request: BuildRequest, parts: BuildParts, cache: BuildCache, sources: Sources, file: Dockerfile
+    ) -> None:
+        self._request = request
+        self._parts = parts
+        self._cache = cache
+        self._sources = sources
+        self._file = file
+        self._steps = 0
+        self._cached = 0
+        self._images: dict[tuple[str, Platform], ResolvedImage] = {}
+
+    def run(self) -> Built:
+        wanted: tuple[Platform | None, ...] = self._request.platforms or (None,)
+        graphs = [plan(self._file, self._wishes(platform), self._resolve) for platform in wanted]
+        stop = StopSignal(self._parts.stop)
+        try:
+            with crew("pack", max(2, self._parts.threads), stop) as packers:
+                with crew("step", max(2, self._parts.threads), stop) as workers:
+                    systems = [self._solve(graph, at, workers, packers) for at, graph in enumerate(graphs)]
+                platforms = [self._assemble(graph, system) for graph, system in zip(graphs, systems, strict=True)]
+        finally:
+            stop.detach()
+        return self._publish(platforms)
+
+    def _wishes(self, platform: Platform | None) -> Wishes:
+        request = self._request
+        return Wishes(
+            target=request.target,
+            arguments=request.arguments,
+            labels=request.labels,
+            platform=platform,
+            contexts=request.contexts,
+            network=request.network,
+            hostname=request.hostname,
+            hosts=request.add_hosts,
+            no_cache=request.no_cache,
+            no_cache_filter=request.no_cache_filter,
+        )
+
+    def _resolve(self, text: str, platform: Platform) -> ResolvedImage:
+        key = (text, platform)
+        if key not in self._images:
+            self._images[key] = self._parts.origin.resolve(parse_reference(text), platform)
+        return self._images[key]
+
+    def _epoch(self, graph: Graph) -> int:
+        return self._request.epoch_s if graph.epoch_s is None else graph.epoch_s
+
+    def _solve(self, graph: Graph, at: int, workers: Crew, packers: Crew) -> FileSystem:
+        request, parts = self._request, self._parts
+        files_epoch = request.files_epoch_s if graph.epoch_s is None else graph.epoch_s
+        compression = ZSTD if request.compression == "zstd" else GZIP
+        runner = Runner(
+            parts.sandbox,
+            parts.cache,
+            RunSettings(secrets=request.secrets, ssh=request.ssh, limits=request.limits),
+            parts.observe,
+            packers.stop,
+        )
+        tools = StepTools(
+            store=parts.store,
+            cache=self._cache,
+            compression=compression,
+            epoch_s=files_epoch,
+            runner=runner,
+            threads=parts.threads,
+            stop=packers.stop,
+        )
+        solver = Solver(
+            graph,
+            tools=tools,
+            cache=self._cache,
+            base_layers=BaseLayers(parts.store, parts.origin, self._cache, parts.observe, packers.stop),
+            sources=self._sources,
+            settings=(files_epoch, compression.kind, os.geteuid() == 0),
+            observe=parts.observe,
+            prefix=f"{graph.platform}:" if len(request.platforms) > 1 else "",
+            packers=packers,
+            offer=self._offer,
+        )
+        system = solver.solve(workers, max(2, parts.threads))
+        self._steps += solver.steps
+        self._cached += solver.cached
+        return system
+
+    def _offer(
+        self, layer: Layer, image: ResolvedImage | None, opener: Callable[[int], AbstractContextManager[BinaryIO]]
+    ) -> None:
+        mounts = (structs.replace(image.reference, tag="", digest=None),) if image is not None else ()
+        for publication in self._parts.publications:
+            publication.destination.offer(Offer(descriptor=layer.blob, open=opener, mount_from=mounts))
+
+    # ------------------------------------------------------------ the image
+
+    def _assemble(self, graph: Graph, system: FileSystem) -> BuiltPlatform:
+        layers: list[tuple[Layer, str]] = []
+        built = []
+        for state in system.layers:
+            assert state.blob is not None
+            layer = state.blob.result()
+            assert state.open is not None
+            layers.append((layer, state.name))
+            built.append(BuiltLayer(descriptor=layer.blob, diff_id=layer.diff_id, open=state.open))
+        config = finished_config(graph, layers, self._epoch(graph))
+        config_data = encode(config)
+        annotations, _ = split_annotations(self._request.annotations)
+        manifest, data = manifest_of(config_data, [layer for layer, _ in layers], annotations)
+        with self._parts.store.writer() as writer:
+            writer.write(config_data)
+            stored = writer.commit(media_types.OCI_CONFIG)
+        for publication in self._parts.publications:
+            publication.destination.offer(
+                Offer(descriptor=manifest.config, open=lambda start: self._parts.store.read(stored.digest, start))
+            )
+        descriptor = Descriptor(
+            media_type=media_types.OCI_MANIFEST,
+            digest=digest_of(data),
+            size=len(data),
+            platform=platform_field(graph.platform),
+        )
+        return BuiltPlatform(
+            platform=graph.platform,
+            descriptor=descriptor,
+            manifest=manifest,
+            manifest_data=data,
+            config=config,
+            config_data=config_data,
+            layers=tuple(built),
+        )
+
+    def _publish(self, platforms: list[BuiltPlatform]) -> Built:
+        _, annotations = split_annotations(self._request.annotations)
+        documents = [Document(media_type=one.descriptor.media_type, data=one.manifest_data) for one in platforms]
+        if len(platforms) == 1:
+            root = structs.replace(platforms[0].descriptor, platform=None)
+            data = platforms[0].manifest_data
+        else:
+            data = index_of([one.descriptor for one in platforms], annotations)
+            root = Descriptor(media_type=media_types.OCI_INDEX, digest=digest_of(data), size=len(data))
+            documents.append(Document(media_type=root.media_type, data=data))
+        published: list[Published] = []
+        for publication in self._parts.publications:
+            self._parts.stop.check()
+            published.append(publication.destination.publish(documents, publication.tags))
+        return Built(
+            root=root,
+            root_data=data,
+            platforms=tuple(platforms),
+            published=tuple(published),
+            steps=self._steps,
+            cached_steps=self._cached,
+        )

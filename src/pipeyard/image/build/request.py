@@ -80,14 +80,15 @@ class Publication(Struct, frozen=True, kw_only=True):
 class BuildParts(Struct, frozen=True, kw_only=True):
     """Everything with a side effect that a build may use. Safe to share between builds in threads and processes.
 
-    `cache` is the build cache's folder. `sandbox` is called when the first RUN has to be carried out. `clone` fetches a
+    `cache` is the build cache's folder. `sandbox` makes one
+    over a folder of its own when the first RUN has to be carried out. `clone` fetches a
     git repository at a reference into an empty folder and gives the commit: the image room knows no git.
     """
 
     store: BlobStore
     cache: Path
     origin: ImageOrigin
-    sandbox: "Callable[[], Sandbox] | None" = None
+    sandbox: "Callable[[Path], Sandbox] | None" = None
     publications: Sequence[Publication] = ()
     clone: Callable[[str, str, Path, bool], str] | None = None  # remote, reference, folder, keep .git
     observe: Observer = ignore

@@ -1,0 +1,250 @@
+"""`pipeyard image build`: one Dockerfile to one image, pushed, stored or written to a file."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipeyard.cli.build_outputs import Output, parse_output
+from pipeyard.cli.image_places import registry_options
+from pipeyard.cli.start import environment, pairs, settings_from, stopped_by_signals, working_folder
+from pipeyard.errors import InputError, PipeyardError
+
+if TYPE_CHECKING:
+    from pipeyard.image.build import BuildRequest, Built, Publication, Secret
+    from pipeyard.oci import Platform
+    from pipeyard.service.images import Images
+    from pipeyard.threads import StopSignal
+
+
+@click.command()
+@click.argument("context", metavar="CONTEXT")
+@click.option("-f", "--file", "dockerfile", metavar="FILE", help="The Dockerfile (default CONTEXT/Dockerfile).")
+@click.option("-t", "--tag", "tags", multiple=True, metavar="REF", help="Name of the result, [HOST/]REPOSITORY[:TAG].")
+@click.option("--target", default="", metavar="STAGE", help="Build this stage.")
+@click.option("--build-arg", "arguments", multiple=True, metavar="NAME[=VALUE]", help="Value of an ARG.")
+@click.option("--build-context", "contexts", multiple=True, metavar="NAME=PATH", help="A named context.")
+@click.option("--secret", "secrets", multiple=True, metavar="id=ID,src=FILE|env=NAME", help="A secret for RUN --mount.")
+@click.option("--ssh", "ssh", multiple=True, metavar="ID[=SOCKET]", help="An ssh agent for RUN --mount.")
+@click.option("--platform", "platforms", multiple=True, metavar="OS/ARCH[,...]", help="Platform of the result.")
+@click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help="A label of the image.")
+@click.option("--annotation", "annotations", multiple=True, metavar="NAME=VALUE", help="An annotation.")
+@click.option("--no-cache", is_flag=True, help="Run every step again.")
+@click.option("--no-cache-filter", "no_cache_filter", multiple=True, metavar="STAGE", help="Run these stages again.")
+@click.option("--push", is_flag=True, help="Push the result under its names.")
+@click.option("-o", "--output", "outputs", multiple=True, metavar="type=TYPE,dest=PATH", help="Where the result goes.")
+@click.option("--compression", type=click.Choice(["gzip", "zstd"]), default="gzip", help="Of the layers.")
+@click.option("--network", type=click.Choice(["default", "host", "none"]), default="default", help="Network of RUN.")
+@click.option("--add-host", "hosts", multiple=True, metavar="NAME:ADDRESS", help="A line of /etc/hosts for RUN.")
+@click.option("--memory", default="", metavar="BYTES", help="Most memory of a RUN (such as 512m).")
+@click.option("--check", "check_only", is_flag=True, help="Check the Dockerfile and build nothing.")
+@click.option("--progress", type=click.Choice(["auto", "plain", "json", "quiet"]), default="auto", help="On stderr.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@click.option("--metadata-file", metavar="FILE", help="Write what was built, as JSON.")
+@click.option("--iidfile", metavar="FILE", help="Write the image's id.")
+@registry_options
+def command(**options: Any) -> int:
+    """Build an image from the Dockerfile in CONTEXT, a folder ("-" reads a Dockerfile from stdin)."""
+    from pipeyard.cli.terminal import observer_for
+    from pipeyard.service.images import open_images
+
+    if options["check_only"]:
+        return _check(options)
+    settings = settings_from(
+        registry_mirrors=pairs(options["mirrors"], "--registry-mirror") or None,
+        insecure_registries=options["insecure"] or None,
+    )
+    outputs = [parse_output(text) for text in options["outputs"]]
+    request = _request(options)
+    mode = "quiet" if options["quiet"] else options["progress"]
+    with open_images(settings, environment()) as images, stopped_by_signals() as stop, observer_for(mode) as observe:
+        publications = _publications(images, options, outputs, stop)
+        try:
+            built = images.build(request, publications, observe, stop)
+            if outputs:
+                from pipeyard.cli.build_outputs import write_outputs
+
+                write_outputs(outputs, built, options["tags"], working_folder())
+        finally:
+            for publication in publications:
+                publication.destination.close()
+    _tell(options, built)
+    return 0
+
+
+def _request(options: dict[str, Any]) -> "BuildRequest":
+    from pipeyard.image.build import BuildRequest, Limits
+    from pipeyard.image.dockerfile.quantities import parse_size
+
+    folder = working_folder()
+    text: bytes | None = None
+    context: Path | None = None
+    dockerfile: Path | None = None
+    if options["context"] == "-":
+        text = click.get_binary_stream("stdin").read()
+    else:
+        context = folder / options["context"]
+        if not context.is_dir():
+            raise InputError(f"{options['context']} is no folder", hint="give the folder of the build context")
+    if options["dockerfile"] == "-":
+        text = click.get_binary_stream("stdin").read()
+    elif options["dockerfile"]:
+        dockerfile = folder / options["dockerfile"]
+    arguments = _values(options["arguments"])
+    epoch = arguments.get("SOURCE_DATE_EPOCH", environment().get("SOURCE_DATE_EPOCH", ""))
+    seconds = int(epoch) if epoch.isdigit() else 0
+    memory = parse_size(options["memory"]) if options["memory"] else 0
+    if memory is None:
+        raise InputError(f"--memory {options['memory']!r} is no number of bytes", hint="such as 512m or 2g")
+    contexts = {
+        name: value if "://" in value or value.startswith(("git@", "target:")) else str(folder / value)
+        for name, value in pairs(options["contexts"], "--build-context").items()
+    }
+    return BuildRequest(
+        context=context,
+        dockerfile=dockerfile,
+        dockerfile_text=text,
+        target=options["target"],
+        arguments=arguments,
+        labels=pairs(options["labels"], "--label"),
+        annotations=pairs(options["annotations"], "--annotation"),
+        contexts=contexts,
+        platforms=_platforms(options["platforms"]),
+        secrets=dict(_secret(text, folder) for text in options["secrets"]),
+        ssh=_ssh(options["ssh"]),
+        epoch_s=seconds,
+        files_epoch_s=seconds,
+        compression=options["compression"],
+        network=options["network"],
+        add_hosts=dict(_host(text) for text in options["hosts"]),
+        limits=Limits(memory=memory),
+        no_cache=options["no_cache"],
+        no_cache_filter=options["no_cache_filter"],
+    )
+
+
+def _values(texts: tuple[str, ...]) -> dict[str, str]:
+    """`NAME=VALUE`; a name alone takes its value from the environment, and is left out when it is not there."""
+    found: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not name:
+            raise InputError(f"--build-arg {text!r} has no name", hint="write NAME=VALUE")
+        if equals:
+            found[name] = value
+        elif name in environment():
+            found[name] = environment()[name]
+    return found
+
+
+def _platforms(texts: tuple[str, ...]) -> "tuple[Platform, ...]":
+    from pipeyard.oci import parse_platform
+
+    return tuple(dict.fromkeys(parse_platform(part) for text in texts for part in text.split(",") if part.strip()))
+
+
+def _secret(text: str, folder: Path) -> "tuple[str, Secret]":
+    from pipeyard.image.build import Secret
+
+    fields = dict(part.partition("=")[::2] for part in text.split(","))
+    name = fields.get("id", "")
+    source = fields.get("src") or fields.get("source") or ""
+    variable = fields.get("env", "")
+    if fields.get("type") == "env" and source:
+        variable, source = source, ""
+    if not name:
+        raise InputError(f"--secret {text!r} has no id", hint="write id=ID,src=FILE or id=ID,env=NAME")
+    if source:
+        path = folder / source
+        if not path.is_file():
+            raise InputError(f"the secret {name} is in {source}, which is no file")
+        return name, Secret(path=path)
+    value = environment().get(variable or name)
+    if value is None:
+        raise InputError(f"the secret {name} is not in the environment", hint="write id=ID,src=FILE or id=ID,env=NAME")
+    return name, Secret(value=value.encode("utf-8", "surrogateescape"))
+
+
+def _ssh(texts: tuple[str, ...]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for text in texts:
+        name, _, socket = text.partition("=")
+        socket = socket or environment().get("SSH_AUTH_SOCK", "")
+        if not socket:
+            raise InputError(f"--ssh {name}: there is no agent", hint="start one, or write ID=SOCKET")
+        found[name] = str(working_folder() / socket)
+    return found
+
+
+def _host(text: str) -> tuple[str, str]:
+    name, separator, address = text.partition("=" if "=" in text else ":")
+    if not separator or not name or not address:
+        raise InputError(f"--add-host {text!r} is not of the form NAME:ADDRESS")
+    return name, address.strip("[]")
+
+
+def _publications(
+    images: "Images", options: dict[str, Any], outputs: list[Output], stop: "StopSignal"
+) -> "list[Publication]":
+    """A repository for each name with --push; the embedded registry when nothing else receives the image."""
+    from pipeyard.image.build import Publication
+    from pipeyard.registry.embedded import StoreDestination
+    from pipeyard.registry.reference import Reference, parse_place
+
+    names: dict[Reference, list[str]] = {}
+    for text in (*options["tags"], *(name for output in outputs if output.kind == "image" for name in output.names)):
+        found = parse_place(text)
+        names.setdefault(Reference(found.host, found.repository), []).append(found.tag)
+    push = options["push"] or any(output.kind == "registry" or output.push for output in outputs)
+    if not push and outputs and all(output.writes_files for output in outputs):
+        return []
+    found_publications: list[Publication] = []
+    for reference, tags in names.items():
+        remote = push and reference.host and reference.host != images.own_host
+        if remote:
+            destination = images.registries.destination(reference, stop, lambda report: None, "push")
+        else:
+            destination = StoreDestination(images.store, reference.repository)
+        found_publications.append(Publication(destination=destination, tags=tuple(tags)))
+    if push and not names:
+        raise InputError("--push needs a name", hint="give one with -t")
+    return found_publications
+
+
+def _tell(options: dict[str, Any], built: "Built") -> None:
+    if options["iidfile"]:
+        Path(working_folder() / options["iidfile"]).write_text(built.config_digest)
+    if options["metadata_file"]:
+        import json
+
+        document = {
+            "containerimage.config.digest": built.config_digest,
+            "containerimage.descriptor": {
+                "mediaType": built.root.media_type,
+                "digest": built.digest,
+                "size": built.root.size,
+            },
+            "containerimage.digest": built.digest,
+        }
+        if options["tags"]:
+            document["image.name"] = ",".join(options["tags"])
+        (working_folder() / options["metadata_file"]).write_text(json.dumps(document, indent=2) + "\n")
+    for published in built.published:
+        for reference in published.references:
+            click.echo(reference)
+    click.echo(built.digest)
+
+
+def _check(options: dict[str, Any]) -> int:
+    from pipeyard.cli.complaints import show_error, show_problems
+    from pipeyard.image.build.checking import check
+
+    try:
+        problems = check(_request(options))
+    except PipeyardError as error:
+        show_error(error)
+        return error.exit_code
+    show_problems(problems)
+    if not problems:
+        click.echo("Check complete, no warnings found.")
+    return 1 if problems else 0

@@ -1,0 +1,460 @@
+"""Carries a graph out: finds what the cache has, runs the rest, as much of it at once as the graph allows.
+
+Keys come first. Every step whose inputs are known gets its key before anything runs; what the cache has is not run,
+and neither is what only such a step would need. The rest starts as soon as its inputs are there. A layer is packed
+while the steps after it run, and only if it is part of the image.
+"""
+
+import os
+import queue
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from contextlib import AbstractContextManager, nullcontext
+from typing import BinaryIO
+
+from pipeyard.errors import BuildFailed, PipeyardError, located
+from pipeyard.image.build.cache import BuildCache, Record
+from pipeyard.image.build.folders import BaseLayers, materialized
+from pipeyard.image.build.graph import (
+    FILE_SYSTEMS,
+    BaseImage,
+    ContextFiles,
+    CopyFiles,
+    Download,
+    GitFiles,
+    Graph,
+    InlineFiles,
+    MakeFolder,
+    RunCommand,
+    Scratch,
+    Vertex,
+)
+from pipeyard.image.build.keys import SCRATCH_KEY, digest_key, image_key, selection, step_key
+from pipeyard.image.build.layerstate import FileSystem, LayerState
+from pipeyard.image.build.nodes import FileTree
+from pipeyard.image.build.sources import Sources
+from pipeyard.image.build.stacktree import StackTree
+from pipeyard.image.build.steps import StepTools, carry_out
+from pipeyard.image.layers import Layer
+from pipeyard.progress import Observer, StepEnded, StepStarted
+from pipeyard.registry.exchange import ResolvedImage
+from pipeyard.threads import Crew
+
+Offering = Callable[[Layer, ResolvedImage | None, Callable[[int], AbstractContextManager[BinaryIO]]], None]
+"""Told of each layer of the image as soon as it exists: the image that it comes from, and how to read it."""
+
+
+class Solver:
+    """One graph, carried out once."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        *,
+        tools: StepTools,
+        cache: BuildCache,
+        base_layers: BaseLayers,
+        sources: Sources,
+        settings: tuple[object, ...],
+        observe: Observer,
+        prefix: str,
+        packers: Crew,
+        offer: Offering,
+    ) -> None:
+        self._graph = graph
+        self._offer = offer
+        self._vertices = graph.vertices
+        self._tools = tools
+        self._cache = cache
+        self._base_layers = base_layers
+        self._sources = sources
+        self._settings = settings
+        self._observe = observe
+        self._prefix = prefix
+        self._packers = packers
+        self._keys: dict[int, str] = {}
+        self._shapes: dict[int, str] = {}
+        self._hits: dict[int, Record] = {}
+        self._systems: dict[int, FileSystem] = {}
+        self._image_chain = set(self._chain(graph.target))
+        self._needed: set[int] = set()
+        self._seen: set[int] = set()  # layers that a RUN or a copy from the stage will look at
+        self.steps = 0
+        self.cached = 0
+
+    # ------------------------------------------------------------ structure
+
+    def _chain(self, vertex: int) -> list[int]:
+        """The vertices whose layers make up a file system, the lowest first."""
+        found = [vertex]
+        while self._vertices[vertex].inputs and isinstance(self._vertices[vertex].operation, FILE_SYSTEMS):
+            vertex = self._vertices[vertex].inputs[0]
+            found.append(vertex)
+        return found[::-1]
+
+    def solve(self, workers: Crew, count: int) -> FileSystem:
+        """The target's file system; layers of the image are being packed. Raises the first failure."""
+        for number in sorted(self._reachable()):
+            self._look_up(number)
+        self._mark(self._graph.target)
+        self._mark_seen()
+        self._run(workers, count)
+        return self._systems[self._graph.target]
+
+    def _reachable(self) -> set[int]:
+        found: set[int] = set()
+        waiting = [self._graph.target]
+        while waiting:
+            vertex = waiting.pop()
+            if vertex not in found:
+                found.add(vertex)
+                waiting += self._vertices[vertex].inputs
+        return found
+
+    # ------------------------------------------------------------ keys
+
+    def _look_up(self, number: int) -> None:
+        """Finds the key of a step, as far as that is possible before anything ran, and what the cache has for it."""
+        vertex = self._vertices[number]
+        key = self._key(number, read=False)
+        if key is None:
+            return
+        self._keys[number] = key
+        if isinstance(vertex.operation, CopyFiles | MakeFolder | RunCommand) and not vertex.uncached:
+            record = self._found(number, key)
+            if record is not None:
+                self._hits[number] = record
+
+    def _found(self, number: int, key: str) -> Record | None:
+        """A record that is good for what this build needs of the step."""
+        record = self._cache.find(key)
+        if record is None:
+            other = self._cache.alias(key)
+            record = self._cache.find(other) if other else None
+            if record is not None:
+                self._keys[number] = other
+        if record is None:
+            return None
+        packed = record.blob is not None and self._tools.store.size(record.blob.digest) is not None
+        if packed or (record.folder and isinstance(self._vertices[number].operation, RunCommand)):
+            return record
+        return record if record.folder and number not in self._image_chain else None
+
+    def _key(self, number: int, *, read: bool) -> str | None:
+        """None while something that the key is made of is not known. With `read`, files are read for it."""
+        vertex = self._vertices[number]
+        match vertex.operation:
+            case Scratch():
+                return SCRATCH_KEY
+            case BaseImage(image=image):
+                return image_key(image)
+            case InlineFiles() | GitFiles() | Download() as operation:
+                with _placed(vertex):
+                    return digest_key("files", self._sources.fetched(operation).key)
+            case ContextFiles():
+                return None
+            case CopyFiles() as copy:
+                return self._copy_key(number, copy, read=read)
+            case MakeFolder() as folder:
+                below = self._keys.get(vertex.inputs[0])
+                return step_key(folder, [below], self._settings) if below is not None else None
+            case RunCommand() as run:
+                return self._run_key(vertex, run, read=read)
+
+    def _copy_key(self, number: int, copy: CopyFiles, *, read: bool) -> str | None:
+        vertex = self._vertices[number]
+        below = self._keys.get(vertex.inputs[0])
+        if below is None:
+            return None
+        shape = self._shapes[number] = digest_key("shape", step_key(copy, [below], self._settings))
+        parts: list[str | bytes] = [below]
+        for source in copy.sources:
+            origin = vertex.inputs[source.input]
+            operation = self._vertices[origin].operation
+            if isinstance(operation, ContextFiles):
+                try:
+                    with _placed(vertex):
+                        found = selection(self._sources.local(operation), source, copy.exclude, read=read)
+                        if found is None and self._cache.alias(shape):
+                            # The same copy was done before, maybe of the same files: reading them first may save
+                            # writing them.
+                            found = selection(self._sources.local(operation), source, copy.exclude, read=True)
+                except BuildFailed:
+                    return None  # carried out, it fails again, as a step
+                if found is None:
+                    return None
+                parts.append(found)
+            else:
+                key = self._keys.get(origin)
+                if key is None:
+                    return None
+                parts.append(key)
+        return step_key(copy, parts, self._settings)
+
+    def _run_key(self, vertex: Vertex, run: RunCommand, *, read: bool) -> str | None:
+        parts: list[str | bytes] = []
+        below = self._keys.get(vertex.inputs[0])
+        if below is None:
+            return None
+        parts.append(below)
+        for mount in run.mounts:
+            if mount.input < 0:
+                continue
+            origin = vertex.inputs[mount.input]
+            operation = self._vertices[origin].operation
+            if isinstance(operation, ContextFiles):
+                files = self._sources.local(operation)
+                path = getattr(mount.mount, "source", "").strip("/")
+                node = files.lookup(path)
+                if node is None:
+                    return None
+                # A command may look at anything below its mount, so everything below it counts.
+                found = files.summary(path, read=True) if node.kind == "dir" else files.digest(path, node)
+                assert found is not None
+                parts.append(found)
+            else:
+                key = self._keys.get(origin)
+                if key is None:
+                    return None
+                parts.append(key)
+        return step_key(run, parts, self._settings)
+
+    # ------------------------------------------------------------ what must be done
+
+    def _mark(self, number: int) -> None:
+        if number in self._needed:
+            return
+        self._needed.add(number)
+        inputs = self._vertices[number].inputs
+        if not inputs:
+            return
+        self._mark(inputs[0])
+        if number not in self._hits:
+            for other in inputs[1:]:
+                self._mark(other)
+
+    def _mark_seen(self) -> None:
+        for number in self._needed:
+            vertex = self._vertices[number]
+            if number in self._hits or not vertex.inputs:
+                continue
+            if isinstance(vertex.operation, RunCommand):
+                self._seen.update(self._chain(vertex.inputs[0]))
+            for other in vertex.inputs[1:]:
+                if isinstance(self._vertices[other].operation, FILE_SYSTEMS):
+                    self._seen.update(self._chain(other))
+
+    def _run(self, workers: Crew, count: int) -> None:
+        """Starts what is ready until everything is done; every failure ends the loop."""
+        waiting = {
+            number: {other for other in self._vertices[number].inputs if other in self._needed}
+            for number in sorted(self._needed)
+        }
+        done: queue.SimpleQueue[tuple[int, BaseException | None]] = queue.SimpleQueue()
+        running = 0
+        while waiting or running:
+            for number in [number for number, inputs in waiting.items() if not inputs and running < count]:
+                del waiting[number]
+                if self._is_quick(number):
+                    self._finish(number)
+                    for inputs in waiting.values():
+                        inputs.discard(number)
+                    break
+                if running >= count:
+                    waiting[number] = set()
+                    continue
+                running += 1
+                workers.start(self._guarded, number, done)
+            else:
+                if running:
+                    number, error = done.get()
+                    running -= 1
+                    if error is not None:
+                        raise error
+                    for inputs in waiting.values():
+                        inputs.discard(number)
+
+    def _guarded(self, number: int, done: "queue.SimpleQueue[tuple[int, BaseException | None]]") -> None:
+        try:
+            self._finish(number)
+        except BaseException as error:
+            done.put((number, error))
+            raise
+        done.put((number, None))
+
+    def _is_quick(self, number: int) -> bool:
+        operation = self._vertices[number].operation
+        return number in self._hits or isinstance(operation, Scratch | BaseImage | ContextFiles | InlineFiles)
+
+    # ------------------------------------------------------------ one vertex
+
+    def _finish(self, number: int) -> None:
+        vertex = self._vertices[number]
+        match vertex.operation:
+            case Scratch():
+                self._systems[number] = FileSystem(SCRATCH_KEY)
+            case BaseImage(image=image):
+                self._tell(number, lambda: None, detail=image.descriptor.digest[:19])
+                self._systems[number] = self._base_layers.file_system(image, image_key(image))
+                if number in self._image_chain:
+                    for layer in self._systems[number].layers:
+                        assert layer.blob is not None
+                        assert layer.open is not None
+                        self._offer(layer.blob.result(), image, layer.open)
+            case ContextFiles() | GitFiles() | Download() | InlineFiles():
+                return
+            case _ if number in self._hits:
+                self.steps += 1
+                self.cached += 1
+                self._observe(StepStarted(self._step(number), vertex.title))
+                self._observe(StepEnded(self._step(number), cached=True))
+                self._systems[number] = self._from_record(number, self._hits[number])
+            case _:
+                self.steps += 1
+                self._tell(number, lambda: self._carry_out(number))
+
+    def _step(self, number: int) -> str:
+        return f"{self._prefix}{number}"
+
+    def _tell(self, number: int, work: Callable[[], object], detail: str = "") -> None:
+        vertex, step = self._vertices[number], self._step(number)
+        if not vertex.title:
+            work()
+            return
+        self._observe(StepStarted(step, vertex.title))
+        try:
+            with _placed(vertex):
+                work()
+        except PipeyardError as error:
+            self._observe(StepEnded(step, error=error.message))
+            raise
+        except BaseException as error:
+            self._observe(StepEnded(step, error=f"{type(error).__name__}: {error}"))
+            raise
+        self._observe(StepEnded(step, detail=detail))
+
+    def _carry_out(self, number: int) -> None:
+        vertex = self._vertices[number]
+        below = self._systems[vertex.inputs[0]]
+        trees = {at: self._tree(origin) for at, origin in enumerate(vertex.inputs) if at}
+        if self._is_known_by_now(number, trees):
+            return
+        folders = {
+            at: materialized(self._systems[origin])
+            for at, origin in enumerate(vertex.inputs)
+            if at and isinstance(self._vertices[origin].operation, FILE_SYSTEMS)
+        }
+        layer = LayerState(vertex.title)
+        outcome = carry_out(
+            vertex, below, trees, folders, layer, self._tools, step=self._step(number), laid_out=number in self._seen
+        )
+        in_image = number in self._image_chain
+        done = outcome.pack() if in_image and not outcome.folder else None
+        # Files of the context were read by now: what could not be named before has a key now.
+        key = self._keys.get(number) or self._key(number, read=True) or digest_key("nothing else", os.urandom(16))
+        self._keys[number] = key
+        if number in self._shapes:
+            self._cache.keep_alias(self._shapes[number], key)
+            if any(isinstance(tree, StackTree) for tree in trees.values()):
+                self._packers.start(self._keep_content_key, number, trees, key)
+        self._systems[number] = below.grown(key, layer)
+        pack = outcome.pack if done is None else lambda: done
+        self._keep(key, layer, outcome.folder, outcome.size, pack if in_image else None)
+
+    def _is_known_by_now(self, number: int, trees: Mapping[int, FileTree]) -> bool:
+        """Looks the step up again, now that its inputs exist: a stage may have come out as it was the last time."""
+        vertex = self._vertices[number]
+        if vertex.uncached:
+            return False
+        if number not in self._keys:
+            self._look_up(number)
+        if number not in self._hits and self._cache.alias(self._shapes.get(number, "-" * 64)):
+            content = self._content_key(number, trees)
+            known = self._cache.alias(content) if content else ""
+            record = self._found(number, known) if known else None
+            if record is not None:
+                self._keys[number], self._hits[number] = known, record
+        if number not in self._hits:
+            return False
+        self.cached += 1
+        self._systems[number] = self._from_record(number, self._hits[number])
+        return True
+
+    def _content_key(self, number: int, trees: Mapping[int, FileTree]) -> str:
+        """The key of a copy by what it takes from other stages, instead of by how they were made."""
+        vertex = self._vertices[number]
+        copy = vertex.operation
+        if not isinstance(copy, CopyFiles) or not any(isinstance(tree, StackTree) for tree in trees.values()):
+            return ""
+        try:
+            parts = [selection(trees[source.input], source, copy.exclude, read=True) for source in copy.sources]
+        except BuildFailed:
+            return ""
+        below = self._keys[vertex.inputs[0]]
+        return digest_key("content", step_key(copy, [below, *(part or b"" for part in parts)], self._settings))
+
+    def _keep_content_key(self, number: int, trees: Mapping[int, FileTree], key: str) -> None:
+        content = self._content_key(number, trees)
+        if content:
+            self._cache.keep_alias(content, key)
+
+    def _keep(self, key: str, layer: LayerState, folder: str, size: int, pack: Callable[[], Layer] | None) -> None:
+        if pack is None:
+            self._cache.keep(key, Record(folder=folder, size=size))
+            return
+
+        def packed() -> Layer:
+            done = pack()
+            layer.open = lambda start: self._tools.store.read(done.blob.digest, start)
+            self._cache.keep(key, Record(blob=done.blob, diff_id=done.diff_id, size=done.size, folder=folder))
+            self._offer(done, None, layer.open)
+            return done
+
+        if folder:
+            layer.blob = self._packers.start(packed)
+        else:
+            layer.blob = Future()
+            layer.blob.set_result(packed())
+
+    def _from_record(self, number: int, record: Record) -> FileSystem:
+        vertex = self._vertices[number]
+        below = self._systems[vertex.inputs[0]]
+        key = self._keys[number]
+        layer = LayerState(vertex.title)
+        if record.folder:
+            layer.folder = self._cache.folder(record.folder)
+        blob, diff_id = record.blob, record.diff_id
+        if blob is not None and diff_id is not None and self._tools.store.size(blob.digest) is not None:
+            layer.open = lambda start: self._tools.store.read(blob.digest, start)
+            layer.blob = Future()
+            layer.blob.set_result(Layer(blob, diff_id, record.size))
+            layer.make_folder = self._tools.unpacker(key, record)
+            if number in self._image_chain:
+                self._offer(layer.blob.result(), None, layer.open)
+        elif number in self._image_chain:
+            operation = vertex.operation
+            assert isinstance(operation, RunCommand)
+            folder = layer.folder
+            assert folder is not None
+            self._keep(
+                key,
+                layer,
+                record.folder,
+                record.size,
+                lambda: self._tools.pack_run(folder, materialized(below), operation),
+            )
+        return below.grown(key, layer)
+
+    def _tree(self, origin: int) -> FileTree:
+        operation = self._vertices[origin].operation
+        match operation:
+            case ContextFiles():
+                return self._sources.local(operation)
+            case GitFiles() | Download() | InlineFiles():
+                return self._sources.fetched(operation).tree
+            case _:
+                return StackTree(materialized(self._systems[origin]))
+
+
+def _placed(vertex: Vertex) -> AbstractContextManager[None]:
+    return located(vertex.place) if vertex.place is not None else nullcontext()

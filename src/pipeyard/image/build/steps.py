@@ -1,0 +1,197 @@
+"""The three things that steps do: copy files, make a working folder, run a command. Each ends in one layer."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from msgspec import Struct, structs
+
+from pipeyard.errors import BuildFailed
+from pipeyard.image.build.cache import BuildCache, Record
+from pipeyard.image.build.copying import Copier, Ownership, expand_wildcards, resolve_in
+from pipeyard.image.build.folders import materialized, view_of
+from pipeyard.image.build.graph import CopyFiles, CopySource, MakeFolder, RunCommand, Vertex
+from pipeyard.image.build.layerstate import FileSystem, LayerState
+from pipeyard.image.build.laying import lay_out
+from pipeyard.image.build.modes import octal_mode, parse_mode
+from pipeyard.image.build.nodes import FileTree
+from pipeyard.image.build.owners import file_owner, needs_names
+from pipeyard.image.build.running import Runner, created_by
+from pipeyard.image.build.stacktree import StackTree
+from pipeyard.image.build.unpacking import unpack
+from pipeyard.image.build.views import Growing, View
+from pipeyard.image.layers import Compression, Entry, Layer, diff_upper, extract, write_layer
+from pipeyard.registry.blobs import BlobStore
+from pipeyard.threads import Stop
+
+
+class Outcome(Struct, frozen=True, kw_only=True):
+    """`folder` is the cache's id of the layer as a folder, "" when it was not laid out; `pack` makes its blob."""
+
+    folder: str = ""
+    size: int = 0
+    pack: Callable[[], Layer]
+
+
+class StepTools:
+    """What steps work with. Safe for threads."""
+
+    def __init__(
+        self,
+        *,
+        store: BlobStore,
+        cache: BuildCache,
+        compression: Compression,
+        epoch_s: int,
+        runner: Runner,
+        threads: int,
+        stop: Stop,
+    ) -> None:
+        self.store = store
+        self.cache = cache
+        self.epoch_s = epoch_s
+        self.runner = runner
+        self.stop = stop
+        self._compression = compression
+        self._threads = threads
+
+    @property
+    def epoch_ns(self) -> int:
+        return self.epoch_s * 1_000_000_000
+
+    def pack(self, entries: Iterator[Entry]) -> Layer:
+        return write_layer(
+            entries,
+            self.store,
+            compression=self._compression,
+            epoch_s=self.epoch_s,
+            stop=self.stop,
+            threads=self._threads,
+        )
+
+    def pack_run(self, upper: Path, lowers: Sequence[Path], run: RunCommand) -> Layer:
+        """The layer of a RUN from what it left in `upper`."""
+        return self.pack(iter(self.changes(upper, lowers, run)))
+
+    def changes(self, upper: Path, lowers: Sequence[Path], run: RunCommand) -> list[Entry]:
+        return diff_upper(upper, lowers, run_owner=created_by(run, StackTree(lowers)))
+
+    def unpacker(self, key: str, record: Record) -> Callable[[Sequence[Path]], Path]:
+        """Lays a layer out whose blob is in the store."""
+
+        def make(lowers: Sequence[Path]) -> Path:
+            assert record.blob is not None
+            folder, path = self.cache.new_folder()
+            with self.store.read(record.blob.digest) as stream:
+                extract(stream, path, lowers=lowers, expected=record.diff_id, stop=self.stop)
+            self.cache.keep(key, structs.replace(record, folder=folder))
+            return path
+
+        return make
+
+
+def carry_out(
+    vertex: Vertex,
+    below: FileSystem,
+    trees: Mapping[int, FileTree],
+    folders: Mapping[int, tuple[Path, ...]],
+    layer: LayerState,
+    tools: StepTools,
+    *,
+    step: str,
+    laid_out: bool,
+) -> Outcome:
+    """Does the step. `trees` and `folders` are its other inputs, by position. Raises BuildFailed.
+
+    `laid_out`: a later step looks at the layer.
+    """
+    match vertex.operation:
+        case CopyFiles() as copy:
+            return _placed(copied(copy, below, trees, tools), layer, tools, laid_out=laid_out)
+        case MakeFolder() as wanted:
+            return _placed(_made_folder(wanted, below, tools), layer, tools, laid_out=laid_out)
+        case RunCommand() as run:
+            return _ran(run, vertex, below, trees, folders, layer, tools, step)
+        case other:
+            raise AssertionError(f"{type(other).__name__} is no step")
+
+
+def copied(copy: CopyFiles, below: FileSystem, trees: Mapping[int, FileTree], tools: StepTools) -> Copier:
+    """The entries of a COPY or ADD, each content opened when it is asked for."""
+    view = Growing(View((), None) if copy.link else view_of(below, copy.destination))
+    names = StackTree(materialized(below)) if needs_names(copy.owner) and below.layers else None
+    ownership = Ownership(
+        owner=file_owner(copy.owner, names),
+        change_mode=parse_mode(copy.mode) if copy.mode else None,
+        folder_mode=octal_mode(copy.mode) if copy.mode else None,
+    )
+    copier = Copier(view, ownership, tools.epoch_ns)
+    for source in copy.sources:
+        _take(copier, view, copy, source, trees[source.input], ownership)
+    return copier
+
+
+def _take(
+    copier: Copier, view: Growing, copy: CopyFiles, source: CopySource, tree: FileTree, ownership: Ownership
+) -> None:
+    if source.required and tree.lookup(resolve_in(tree, source.required.strip("/"))) is None:
+        raise BuildFailed(f'"{source.required}": not found')
+    paths = expand_wildcards(tree, source.path) if source.wildcards else [source.path.lstrip("/")]
+    for path in paths:
+        if source.unpack:
+            followed = resolve_in(tree, path)
+            node = tree.lookup(followed)
+            if node is not None and unpack(copier, view, tree, followed, node, copy.destination, ownership):
+                continue
+        copier.copy(
+            tree,
+            [path],
+            copy.destination,
+            contents_only=source.contents_only,
+            include=source.include,
+            exclude=copy.exclude,
+        )
+
+
+def _made_folder(wanted: MakeFolder, below: FileSystem, tools: StepTools) -> Copier:
+    view = Growing(view_of(below, wanted.path))
+    names = StackTree(materialized(below)) if needs_names(wanted.owner) and below.layers else None
+    copier = Copier(view, Ownership(owner=file_owner(wanted.owner, names)), tools.epoch_ns)
+    copier.make_folders(view.resolve(wanted.path.lstrip("/")))
+    return copier
+
+
+def _placed(copier: Copier, layer: LayerState, tools: StepTools, *, laid_out: bool) -> Outcome:
+    layer.listing = copier.listing()
+    if not laid_out:
+        return Outcome(pack=lambda: tools.pack(copier.entries()))
+    folder, path = tools.cache.new_folder()
+    try:
+        size = lay_out(copier.entries(), path, epoch_ns=tools.epoch_ns, stop=tools.stop)
+    except BaseException:
+        tools.cache.discard(folder)
+        raise
+    layer.folder = path
+    return Outcome(folder=folder, size=size, pack=lambda: tools.pack(copier.entries(str(path))))
+
+
+def _ran(
+    run: RunCommand,
+    vertex: Vertex,
+    below: FileSystem,
+    trees: Mapping[int, FileTree],
+    folders: Mapping[int, tuple[Path, ...]],
+    layer: LayerState,
+    tools: StepTools,
+    step: str,
+) -> Outcome:
+    lowers = materialized(below)
+    folder, upper = tools.cache.new_folder()
+    try:
+        tools.runner.run(run, vertex, lowers, upper, trees, folders, step)
+        changes = tools.changes(upper, lowers, run)
+    except BaseException:
+        tools.cache.discard(folder)
+        raise
+    layer.folder = upper
+    size = sum(entry.size for entry in changes) + 1024 * len(changes)
+    return Outcome(folder=folder, size=size, pack=lambda: tools.pack(iter(changes)))

@@ -61,6 +61,25 @@ def ignore(report: Report) -> None:
     """The observer that looks away."""
 
 
+def within(inner: Observer, parent: str) -> Observer:
+    """Makes everything that is reported a part of the step `parent`: top steps become its children, ids its own."""
+
+    def observe(report: Report) -> None:
+        match report:
+            case StepStarted(step, title, above):
+                inner(StepStarted(f"{parent}/{step}", title, f"{parent}/{above}" if above else parent))
+            case StepOutput(step, data):
+                inner(StepOutput(f"{parent}/{step}", data))
+            case Transferred(step, done, total, item):
+                inner(Transferred(f"{parent}/{step}" if step else parent, done, total, item))
+            case StepEnded(step, cached, error, detail):
+                inner(StepEnded(f"{parent}/{step}", cached, error, detail))
+            case Warned(message, step, place):
+                inner(Warned(message, f"{parent}/{step}" if step else parent, place))
+
+    return observe
+
+
 def masking(inner: Observer, secrets: Iterable[str]) -> Observer:
     """Hides every occurrence of each secret, also one that is split over two chunks of the same step's output.
 

@@ -6,7 +6,7 @@ from pipeyard.errors import InputError
 from pipeyard.image.build.owners import process_identity
 from pipeyard.image.build.stacktree import StackTree
 from pipeyard.image.layers import extract
-from pipeyard.image.sandbox import DEFAULT_PATH, NO_LIMITS, Command, Exit, Output, Root
+from pipeyard.image.sandbox import DEFAULT_PATH, NO_LIMITS, Command, Exit, Output, Root, open_sandbox
 from pipeyard.oci.platforms import native
 from pipeyard.registry.reference import Reference
 from pipeyard.service.images import Images
@@ -47,7 +47,7 @@ def run_image(
         gid=who.gid,
         groups=who.groups,
     )
-    return images.sandbox().run(
+    return open_sandbox(scratch / "sandbox").run(
         command,
         Root(lowers=tuple(lowers), upper=upper, work=work),
         mounts=(),

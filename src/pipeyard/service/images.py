@@ -21,7 +21,6 @@ from pipeyard.threads import NEVER, Stop, StopSignal
 
 if TYPE_CHECKING:
     from pipeyard.image.build import BuildRequest, Built, Publication
-    from pipeyard.image.sandbox import Sandbox
     from pipeyard.registry.client import Registries
 
 
@@ -107,6 +106,7 @@ class Images:
     ) -> "Built":
         """Builds with the local cache; `publications` are closed by the caller. Raises as `build_image` does."""
         from pipeyard.image.build import BuildParts, build_image
+        from pipeyard.image.sandbox import open_sandbox
 
         own_stop = stop or StopSignal()
         cache = self.settings.home / "cache"
@@ -118,7 +118,7 @@ class Images:
                     store=self.store,
                     cache=cache,
                     origin=self.origin(own_stop, observe),
-                    sandbox=self.sandbox,
+                    sandbox=open_sandbox,
                     publications=publications,
                     observe=observe,
                     stop=own_stop,
@@ -127,14 +127,6 @@ class Images:
                     cache_limit=self.settings.cache_size_mb * 1_000_000,
                 ),
             )
-
-    def sandbox(self) -> "Sandbox":
-        """What RUN instructions run in on this machine. Raises SandboxError when it has no way to run one."""
-        from pipeyard.image.sandbox import BubblewrapSandbox, find_program
-
-        scratch = self.settings.home / "cache" / "mounted"
-        scratch.mkdir(parents=True, exist_ok=True)
-        return BubblewrapSandbox(scratch, program=find_program())
 
 
 def ecr_host(settings: Settings) -> str:

@@ -10,7 +10,7 @@ from msgspec import Struct
 from pipeyard.actions.contract import ActionRequest, Artifact, ImageBuild, Published
 from pipeyard.artifacts import FolderArtifacts
 from pipeyard.errors import InputError
-from pipeyard.progress import Observer
+from pipeyard.progress import Observer, within
 from pipeyard.service.choices import Choices
 from pipeyard.service.images import Images
 from pipeyard.settings import Settings
@@ -74,19 +74,20 @@ class Toolbox:
     def publish_image(self, build: ImageBuild) -> Published:
         from pipeyard.image.build import BuildRequest, Publication
 
+        observe = within(self.observe, build.step) if build.step else self.observe
         destination = self._images.destination(
             self._choices.publish,
             build.repository,
             registry_type=build.registry_type,
             stop=self.stop,
-            observe=self.observe,
-            step=build.step,
+            observe=observe,
+            step="publish",
         )
         try:
             built = self._images.build(
                 BuildRequest(context=build.context, dockerfile=build.dockerfile, epoch_s=build.epoch_s),
                 [Publication(destination=destination, tags=tuple(build.tags))],
-                self.observe,
+                observe,
                 self.stop,
             )
         finally:

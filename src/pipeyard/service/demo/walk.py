@@ -63,12 +63,18 @@ class DemoWalk:
                 destination.close()
 
     def run(self, observe: Observer) -> DemoRun:
-        """The pipeline, once; whatever the caller's `observe` sees is counted too."""
-        ended: list[StepEnded] = []
+        """The pipeline, once; the instructions of the image's build are counted on the way."""
+        instructions: set[str] = set()
+        cached: set[str] = set()
 
         def count(report: Report) -> None:
-            if isinstance(report, StepEnded):
-                ended.append(report)
+            match report:
+                case StepStarted(step, title) if title.startswith("[") and "] FROM " not in title:
+                    instructions.add(step)
+                case StepEnded(step, True):
+                    cached.add(step)
+                case _:
+                    pass
             observe(report)
 
         start = time.monotonic()
@@ -76,12 +82,10 @@ class DemoWalk:
         request = RunRequest(sources={"Checkout": str(self.project.repository)})
         ready = yard.prepare(self.project.template, request=request, stop=self._stop)
         outcome = yard.run(ready, self._stop)
-        actions = {action.action_execution_id for stage in outcome.stages for action in stage.actions}
-        steps = [report for report in ended if report.step not in actions]
         return DemoRun(
             outcome=outcome,
-            steps=len(steps),
-            cached=sum(report.cached for report in steps),
+            steps=len(instructions),
+            cached=len(instructions & cached),
             seconds=time.monotonic() - start,
         )
 

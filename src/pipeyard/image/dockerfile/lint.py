@@ -71,7 +71,7 @@ class Surroundings(Struct, frozen=True, kw_only=True):
 
     arguments: Mapping[str, str] = {}  # --build-arg
     predefined: Mapping[str, str] = field(
-        default_factory=PREDEFINED.copy
+        default_factory=lambda: dict(PREDEFINED)
     )  # platform arguments, with their values where known
     ignore: IgnoreMatcher | None = None
     base_image: Callable[[str], BaseImage | None] = unknown_image

@@ -67,7 +67,8 @@ def test_a_demanded_variable_gives_its_own_message() -> None:
 
 def test_a_word_tells_which_variables_it_used_and_missed() -> None:
     expansion = expand_word(Word("$A${NO:-$OTHER}", HERE), VALUES)
-    assert (expansion.used, expansion.undefined) == ({"A"}, {"NO", "OTHER"})
+    assert sorted(expansion.used) == ["A"]
+    assert sorted(expansion.undefined) == ["NO", "OTHER"]
 
 
 def test_expansion_answers_a_new_node_and_leaves_the_old_one() -> None:

@@ -35,6 +35,10 @@ def _execution(state: PipelineState, execution: Execution) -> Iterator[str]:
     if execution.version not in state.versions:
         yield f"{name} has version {execution.version}, which the state does not know"
         return
+    declaration = state.declaration
+    names = {stage.name for stage in declaration.stages} if declaration else set()
+    if execution.is_live and state.stage_of(execution).name not in names:
+        yield f"{name} is in, or waits for, a stage that the pipeline no longer has"
     in_progress = list(running(execution))
     rules = _rules_in_progress(execution)
     stage = state.stage_of(execution)

@@ -45,10 +45,10 @@ def _table() -> Mapping[str, Function]:
     from pipeyard.definition.terraform.functions import (
         arithmetic,
         collections,
-        # dates
-        # encoding
-        # hashes
-        # networks
+        dates,
+        encoding,
+        hashes,
+        networks,
         ordering,
         paths,
         sets,
@@ -56,5 +56,5 @@ def _table() -> Mapping[str, Function]:
         types,
     )
 
-    families = (arithmetic, strings, collections, ordering, sets, paths, types)
+    families = (arithmetic, strings, collections, ordering, sets, encoding, paths, dates, hashes, networks, types)
     return {name: function for family in families for name, function in family.FUNCTIONS.items()}

@@ -124,6 +124,13 @@ def test_a_chunked_body_that_is_wrong_is_refused(raw: bytes) -> None:
         ChunkedBody().feed(memoryview(raw))
 
 
+def test_a_client_that_tries_tls_is_told_at_once_that_this_is_http() -> None:
+    with talking() as connection:
+        connection.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+        connection.settimeout(5)
+        assert everything(connection).startswith(b"HTTP/1.1 400 ")
+
+
 def test_requests_that_come_at_once_are_answered_in_order() -> None:
     with talking() as connection:
         connection.sendall(

@@ -34,6 +34,7 @@ _PIECE = _LARGE // 2  # a body is handed over when this much has come, or its en
 _SENDFILE = 8 << 20  # one call, so that progress can be seen
 _DRAIN = 256 * 1024  # of an unwanted body; beyond it the connection ends
 _LINGER_S = 2.0
+_TLS_OR_BINARY = frozenset((*range(10), 11, 12, *range(14, 33), *range(127, 256)))  # no request begins so
 
 _log = logging.getLogger(__name__)
 _REASONS = {status.value: status.phrase.encode() for status in http.HTTPStatus}
@@ -200,6 +201,9 @@ class _Connection(asyncio.BufferedProtocol):
                 start = 0
                 while self._buffer.startswith(b"\r\n", start) and start + 2 <= self._filled:
                     start += 2  # RFC 9112, 2.2: empty lines before a request are ignored
+                if start < self._filled and self._buffer[start] in _TLS_OR_BINARY:
+                    # Clients try TLS first on any port, and would wait for an answer in it until their patience ends.
+                    raise BadRequest(400, "this port speaks HTTP, not TLS")
                 end = self._buffer.find(b"\r\n\r\n", max(start, searched - 3), self._filled)
                 if end >= 0:
                     if end - start > MAX_HEAD:

@@ -26,8 +26,7 @@ ACCEPTED = ", ".join(
     (media_types.OCI_INDEX, media_types.OCI_MANIFEST, media_types.DOCKER_LIST, media_types.DOCKER_MANIFEST)
 )
 _MAX_RESUMES = 5  # without one byte of progress between
-_MAX_LIST = 16 * 1024 * 1024
-_STATUS_UNKNOWN = (404, 405)
+_MAX_REPAIRS = 3  # of a tag whose manifest arrived changed
 
 
 class _Tags(Struct):
@@ -88,6 +87,23 @@ class Repository:
             )
         )
 
+    def _whole(self, path: str, accept: str) -> Response:
+        """An answer to GET whose body (at most 4 MiB) was read already; asked again when it broke off in the middle."""
+        attempt = 0
+        while True:
+            try:
+                with self.request("GET", path, headers={"Accept": accept}) as response:
+                    return Response(response.status, response.headers, response.read_all(SMALL), url=response.url)
+            except ConnectionFailed as failure:
+                attempt += 1
+                if not failure.transient or attempt > _MAX_RESUMES:
+                    raise
+                self._pause(attempt)
+
+    def _pause(self, attempt: int) -> None:
+        self._stop.wait(0.05 * 2.0 ** (attempt - 1))
+        self._stop.check()
+
     def refusal(self, response: Response, doing: str) -> RegistryError:
         return refusal(response, self.host, self.name, doing)
 
@@ -118,14 +134,14 @@ class Repository:
         Raises DigestMismatch for other bytes than were asked for or than the registry announced, RegistryError for
         more than 4 MiB or than `size`, InputError for what is no manifest (schema 1 among it).
         """
-        with self.request("GET", f"manifests/{_quoted(key)}", headers={"Accept": ACCEPTED}) as response:
-            if response.status == 404:
-                return None
-            if not response.ok:
-                raise self.refusal(response, f"give the manifest {key}")
-            data = response.read_all(SMALL)
-            announced = response.headers.get("docker-content-digest", "")
-            media_type = response.headers.get("content-type", "").partition(";")[0].strip()
+        response = self._whole(f"manifests/{_quoted(key)}", ACCEPTED)
+        if response.status == 404:
+            return None
+        if not response.ok:
+            raise self.refusal(response, f"give the manifest {key}")
+        data = response.read_all()
+        announced = response.headers.get("docker-content-digest", "")
+        media_type = response.headers.get("content-type", "").partition(";")[0].strip()
         if size is not None and len(data) != size:
             raise DigestMismatch(f"{self} gave {len(data)} bytes for the manifest {key} of {size} bytes")
         for promised in ((key,) if ":" in key else ()) + ((announced,) if announced else ()):
@@ -143,21 +159,26 @@ class Repository:
     def put_document(self, document: Document, key: str = "") -> Digest:
         """Stores a manifest under a tag, or under its own digest. Its subject, if any, lists it afterwards."""
         digest = digest_of(document.data)
-        doing = f"push the manifest {key or digest}" if not key or ":" in key else f"tag {key}: push the manifest"
-        headers = {"Content-Type": document.media_type}
-        with self.request(
-            "PUT", f"manifests/{_quoted(key or digest)}", headers=headers, body=document.data
-        ) as response:
-            if not response.ok:
-                raise self.refusal(response, doing)
-            announced = response.headers.get("docker-content-digest", "")
-            has_referrers = "oci-subject" in response.headers
-        if announced.startswith("sha256:") and announced != digest:
+        for _ in range(_MAX_REPAIRS):
+            announced, has_referrers = self._put_once(document, key or digest)
+            if not announced.startswith("sha256:") or announced == digest:
+                break
+            # Under a tag nothing but this answer shows that bytes changed on the way. The tag must not stay wrong.
+        else:
             raise DigestMismatch(f"{self} stored {announced} in place of {digest}")
         subject = decode_manifest(document.data, document.media_type).subject
         if subject is not None and not has_referrers:
             self._list_by_tag(document, digest, subject.digest)
         return digest
+
+    def _put_once(self, document: Document, key: str) -> tuple[str, bool]:
+        """The digest that the registry announces, or nothing, and whether it lists referrers itself."""
+        doing = f"push the manifest {key}" if ":" in key else f"tag {key}"
+        headers = {"Content-Type": document.media_type}
+        with self.request("PUT", f"manifests/{_quoted(key)}", headers=headers, body=document.data) as response:
+            if not response.ok:
+                raise self.refusal(response, doing)
+            return response.headers.get("docker-content-digest", ""), "oci-subject" in response.headers
 
     def delete(self, key: str) -> bool:
         """Removes a tag or, by digest, a manifest; False when it was not there."""
@@ -177,14 +198,14 @@ class Repository:
         path, seen = "tags/list?n=1000", set[str]()
         while path and path not in seen:
             seen.add(path)
-            with self.request("GET", path) as response:
-                if not response.ok:
-                    raise self.refusal(response, "list the tags")
-                try:
-                    page = msgspec.json.decode(response.read_all(_MAX_LIST), type=_Tags)
-                except msgspec.DecodeError as error:
-                    raise RegistryError(f"{self.host} gave a list of tags that is none: {error}") from error
-                path = self._next_page(response)
+            response = self._whole(path, "application/json")
+            if not response.ok:
+                raise self.refusal(response, "list the tags")
+            try:
+                page = msgspec.json.decode(response.read_all(), type=_Tags)
+            except msgspec.DecodeError as error:
+                raise RegistryError(f"{self.host} gave a list of tags that is none: {error}") from error
+            path = self._next_page(response)
             yield from page.tags or ()
 
     def referrers(self, digest: Digest) -> tuple[Descriptor, ...]:
@@ -193,13 +214,13 @@ class Repository:
         path, seen = f"referrers/{digest}", set[str]()
         while path and path not in seen:
             seen.add(path)
-            with self.request("GET", path, headers={"Accept": media_types.OCI_INDEX}) as response:
-                if response.status in (400, 404, 405) and not found:
-                    return self._by_tag(digest)
-                if not response.ok:
-                    raise self.refusal(response, f"list the referrers of {digest}")
-                page = decode_manifest(response.read_all(SMALL), media_types.OCI_INDEX)
-                path = self._next_page(response)
+            response = self._whole(path, media_types.OCI_INDEX)
+            if response.status in (400, 404, 405) and not found:
+                return self._by_tag(digest)
+            if not response.ok:
+                raise self.refusal(response, f"list the referrers of {digest}")
+            page = decode_manifest(response.read_all(), media_types.OCI_INDEX)
+            path = self._next_page(response)
             found += page.manifests if isinstance(page, ImageIndex) else []
         return tuple(found)
 

@@ -26,7 +26,8 @@ def plain(send: Transport, insecure: frozenset[str]) -> Transport:
     One that turns out to want TLS is spoken to by TLS from then on, as Docker does it the other way round. Whether
     its certificate is checked is the wire's business.
     """
-    tls: set[str] = set()  # written once per host; a set's add is atomic
+    tls: set[str] = set()  # what each host speaks, once it is known; a set's add is atomic
+    http: set[str] = set()
 
     def send_plainly(request: Request) -> Response:
         host = host_of(request.url)
@@ -38,7 +39,7 @@ def plain(send: Transport, insecure: frozenset[str]) -> Transport:
         try:
             response = send(structs.replace(request, url=f"http://{rest}"))
         except ConnectionFailed as failure:
-            if failure.kind not in ("protocol", "broken") or not request.repeatable:
+            if host in http or failure.kind not in ("protocol", "broken") or not request.repeatable:
                 raise
             try:
                 response = send(structs.replace(request, url=f"https://{rest}"))
@@ -46,7 +47,8 @@ def plain(send: Transport, insecure: frozenset[str]) -> Transport:
                 raise failure from None
             tls.add(host)
             return response
-        if response.status != 400 or "docker-distribution-api-version" in response.headers:
+        if host in http or response.status != 400 or "docker-distribution-api-version" in response.headers:
+            http.add(host)
             return response
         text = response.read(_PROBE)
         if b"HTTPS" not in text:

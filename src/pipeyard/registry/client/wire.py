@@ -270,7 +270,7 @@ class Wire:
         except BaseException:
             sock.close()
             raise
-        connection.sock.settimeout(_TICK_S)
+        connection.sock.settimeout(min(_TICK_S, self._network.silence_timeout_s))
         return connection
 
     def _dial(self, target: _Target) -> socket.socket:

@@ -1,0 +1,132 @@
+"""Damage at every step of a push and of a pull: the result is complete and right, or absent and explained."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from pipeyard.errors import InputError, RegistryError
+from pipeyard.oci import Platform
+from pipeyard.registry.client import Registries
+from pipeyard.registry.client.copying import copy_image
+from pipeyard.registry.client.shelves import StoreShelf
+from pipeyard.registry.embedded import StoreDestination
+from pipeyard.registry.reference import Reference
+from pipeyard.registry.store import ContentStore
+from tests.registry_client.faulty_proxy import DAMAGES, Damage, Fault, FaultyProxy, from_then_on, harmless, once
+from tests.registry_client.images import has_all, push, sample
+
+IMAGE = sample(1)
+# What a client can mend alone: nobody told it anything wrong, or the registry noticed.
+MENDABLE_IN_A_PUSH = frozenset(DAMAGES) - {"corrupt request"}
+FAULTS: dict[str, Fault] = {
+    **{str(damage): Fault(damage) for damage in DAMAGES},
+    "429": Fault("status", 429, (("Retry-After", "0"),)),
+    "500": Fault("status", 500),
+    "early 500": Fault("early status", 500),
+    "401": Fault("status", 401, (("WWW-Authenticate", 'Basic realm="x"'),)),
+    "bare 401": Fault("status", 401),
+}
+
+
+@pytest.fixture(scope="module")
+def any_registry(request: pytest.FixtureRequest) -> str:
+    host: str = request.getfixturevalue("our_registry")
+    return host
+
+
+@pytest.fixture
+def proxy(any_registry: str) -> Iterator[FaultyProxy]:
+    with FaultyProxy(any_registry) as running:
+        yield running
+
+
+def _steps_of_a_push(proxy: FaultyProxy, registries: Registries, name: str) -> int:
+    proxy.use(harmless)
+    push(IMAGE, registries.destination(Reference(proxy.host, f"{name}/clean")), ("1", "2"))
+    return len(proxy.seen)
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_one_fault_at_any_step_of_a_push_leaves_the_image_whole_or_absent(
+    fault: Fault, proxy: FaultyProxy, registries: Registries, any_registry: str, name: str
+) -> None:
+    for step in range(_steps_of_a_push(proxy, registries, name)):
+        proxy.use(once(step, fault))
+        target = Reference(proxy.host, f"{name}/{step}")
+        direct = registries.repository(Reference(any_registry, target.repository))
+        try:
+            published = push(IMAGE, registries.destination(target), ("1", "2"))
+        except RegistryError:
+            assert fault.status == 401 or fault.damage not in MENDABLE_IN_A_PUSH, step
+            assert direct.document("2") is None or has_all(direct, IMAGE, "2")
+            assert direct.document("1") is None or has_all(direct, IMAGE, "1")
+        else:
+            assert published.digest == IMAGE.digest
+            assert has_all(direct, IMAGE, "1")
+            assert has_all(direct, IMAGE, "2")
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_a_registry_that_fails_for_good_at_any_step_of_a_push_is_told_and_leaves_no_wrong_tag(
+    fault: Fault, proxy: FaultyProxy, registries: Registries, any_registry: str, name: str
+) -> None:
+    steps = _steps_of_a_push(proxy, registries, name)
+    for step in range(0, steps, 3) if fault.damage == "stall" else range(steps):
+        proxy.use(from_then_on(step, fault))
+        target = Reference(proxy.host, f"{name}/{step}")
+        direct = registries.repository(Reference(any_registry, target.repository))
+        try:
+            push(IMAGE, registries.destination(target), ("1", "2"))
+        except RegistryError:
+            pass
+        else:
+            assert fault.damage in (
+                "corrupt answer",
+                "truncate",
+                "corrupt request",
+            )  # where there was nothing to damage
+        for tag in ("1", "2"):
+            assert direct.document(tag) is None or has_all(direct, IMAGE, tag) or fault.damage == "corrupt request"
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_one_fault_at_any_step_of_a_pull_leaves_the_image_whole_or_absent(
+    fault: Fault, proxy: FaultyProxy, registries: Registries, any_registry: str, name: str, tmp_path: Path
+) -> None:
+    push(IMAGE, registries.destination(Reference(any_registry, name)), ("1",))
+    source = Reference(proxy.host, name, "1")
+
+    def pull(folder: Path) -> ContentStore:
+        store = ContentStore(folder)
+        destination = StoreDestination(store, "pulled")
+        try:
+            copy_image(registries.repository(source), source, destination, ("1",), platform=Platform("linux", "amd64"))
+        finally:
+            destination.close()
+        return store
+
+    proxy.use(harmless)
+    pull(tmp_path / "clean").close()
+    for step in range(len(proxy.seen)):
+        proxy.use(once(step, fault))
+        folder = tmp_path / str(step)
+        try:
+            store = pull(folder)
+        except (RegistryError, InputError):
+            assert fault.status == 401 or fault.damage == "corrupt answer", step
+            store = ContentStore(folder)
+            assert store.catalog.manifest("pulled", "1") is None
+        else:
+            shelf = StoreShelf(store, "pulled")
+            document = shelf.document("1")
+            assert document == IMAGE.root
+            for descriptor, data in IMAGE.blobs.values():
+                with shelf.read(descriptor) as stream:
+                    assert stream.read() == data
+        store.close()
+
+
+def test_the_damages_of_the_proxy_are_all_tried() -> None:
+    assert {fault.damage for fault in FAULTS.values()} == set(get_args(Damage))

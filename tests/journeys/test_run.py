@@ -204,7 +204,9 @@ def test_a_run_that_is_ended_in_the_middle_leaves_no_tag_and_nothing_stuck(yard:
     else:
         raise AssertionError("the RUN never began")
     sleeper = sleepers(seconds)
-    assert sleeper
+    while not sleeper:  # the shell has printed and not yet started it
+        assert process.poll() is None
+        sleeper = sleepers(seconds)
     process.send_signal(signal.SIGINT if how == "interrupt" else signal.SIGKILL)
     process.communicate(timeout=30)
     assert process.returncode == (1 if how == "interrupt" else -signal.SIGKILL)

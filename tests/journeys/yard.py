@@ -73,9 +73,8 @@ class Yard:
 
     def tags(self, repository: str) -> list[str]:
         """The tags of a repository of the embedded registry."""
-        listed = json.loads(self.command("image", "ls", "--json").out)
-        rows = listed["images"] if isinstance(listed, dict) else listed
-        return sorted(tag for row in rows if row["repository"] == repository for tag in row.get("tags", []))
+        rows = self.command("image", "ls", "--json").json()["imageDetails"]
+        return sorted(tag for row in rows if row["repositoryName"] == repository for tag in row.get("imageTags", []))
 
 
 class Answer:

@@ -1,5 +1,6 @@
 """`pipeyard image build`: one Dockerfile to one image, pushed, stored or written to a file."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,13 +82,13 @@ def _request(options: dict[str, Any]) -> "BuildRequest":
     context: Path | None = None
     dockerfile: Path | None = None
     if options["context"] == "-":
-        text = click.get_binary_stream("stdin").read()
+        text = sys.stdin.buffer.read()
     else:
         context = folder / options["context"]
         if not context.is_dir():
             raise InputError(f"{options['context']} is no folder", hint="give the folder of the build context")
     if options["dockerfile"] == "-":
-        text = click.get_binary_stream("stdin").read()
+        text = sys.stdin.buffer.read()
     elif options["dockerfile"]:
         dockerfile = folder / options["dockerfile"]
     arguments = _values(options["arguments"])
@@ -189,6 +190,7 @@ def _publications(
     """A repository for each name with --push; the embedded registry when nothing else receives the image."""
     from pipeyard.image.build import Publication
     from pipeyard.registry.embedded import StoreDestination
+    from pipeyard.registry.exchange import Destination
     from pipeyard.registry.reference import Reference, parse_place
 
     names: dict[Reference, list[str]] = {}
@@ -199,6 +201,7 @@ def _publications(
     if not push and outputs and all(output.writes_files for output in outputs):
         return []
     found_publications: list[Publication] = []
+    destination: Destination
     for reference, tags in names.items():
         remote = push and reference.host and reference.host != images.own_host
         if remote:

@@ -10,6 +10,7 @@ from msgspec import structs
 
 from pipeyard.errors import DockerfileError, InputError, Place
 from pipeyard.image.build.cache import BuildCache
+from pipeyard.image.build.checking import report_findings
 from pipeyard.image.build.documents import (
     finished_config,
     index_of,
@@ -130,6 +131,7 @@ class _Build:
     def run(self) -> Built:
         wanted: tuple[Platform | None, ...] = self._request.platforms or (None,)
         graphs = [plan(self._file, self._wishes(platform), self._resolve) for platform in wanted]
+        report_findings(self._file, self._request, self._images, self._parts.observe)
         stop = StopSignal(self._parts.stop)
         try:
             with crew("pack", max(2, self._parts.threads), stop) as packers:

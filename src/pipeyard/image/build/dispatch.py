@@ -260,7 +260,7 @@ def _copy(stage: StageState, instruction: Copy | Add, graph: VertexList) -> None
             owner=copier.owner,
             mode=copier.mode,
             exclude=instruction.exclude,
-            link=instruction.link,
+            link=instruction.link and not copier.mode,  # as BuildKit: with --chmod it is a copy like any other
         ),
         tuple(copier.inputs),
         title=_title(stage, _one_line(instruction.source), on_build=stage.on_build > 0),

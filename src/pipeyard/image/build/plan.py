@@ -25,7 +25,7 @@ from pipeyard.image.build.scope import DEFAULT_PATH, global_scope, platform_argu
 from pipeyard.image.build.stages import SCRATCH, Images, Lookup, Stages, familiar
 from pipeyard.image.build.stagestate import StageState, VertexList, environment_of, platform_of
 from pipeyard.image.dockerfile.instructions import Dockerfile
-from pipeyard.oci import Platform
+from pipeyard.oci import Platform, parse_platform
 from pipeyard.oci.platforms import native
 
 
@@ -165,6 +165,8 @@ def _finished(
         same = (image.os, image.architecture) == (platform.os, platform.architecture)
         variant = platform.variant if platform.variant or not same else image.variant
         image = structs.replace(image, os=platform.os, architecture=platform.architecture, variant=variant)
+    normal = parse_platform(str(platform_of(image)))
+    image = structs.replace(image, architecture=normal.architecture, variant=normal.variant)
     epoch = wishes.arguments.get("SOURCE_DATE_EPOCH") or scope.get("SOURCE_DATE_EPOCH", "")
     return Graph(
         vertices=tuple(graph.vertices),

@@ -341,8 +341,9 @@ def _temporary(cache: Path) -> Iterator[str]:
 
 
 def _remove_work(work: Path) -> None:
-    """Overlayfs's own folder: empty but for one that has no permissions."""
+    """Overlayfs's own folder, in which it leaves what it has renamed away, and one without permissions."""
+    import shutil
+
     for inner in work.iterdir():
         os.chmod(inner, 0o700)
-        inner.rmdir()
-    work.rmdir()
+    shutil.rmtree(work, ignore_errors=True)

@@ -406,7 +406,9 @@ class Solver:
         def packed() -> Layer:
             done = pack()
             layer.open = lambda start: self._tools.store.read(done.blob.digest, start)
-            self._cache.keep(key, Record(blob=done.blob, diff_id=done.diff_id, size=done.size, folder=folder))
+            record = Record(blob=done.blob, diff_id=done.diff_id, size=done.size, folder=folder)
+            self._cache.keep(key, record)
+            layer.make_folder = self._tools.unpacker(key, record)
             self._offer(done, None, layer.open)
             return done
 

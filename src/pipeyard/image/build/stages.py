@@ -183,7 +183,9 @@ class Stages:
                         self._resolve_base(state)
             more = [self._take_triggers(state) for state in tuple(self.all) if state in needed]
             if not any(more):
-                return [state for state in self.all if state in needed]
+                # What only stands for an image has no instructions, and is there before all that take from it.
+                found = [state for state in self.all if state in needed]
+                return sorted(found, key=lambda state: not state.is_image)
 
     def _resolve_base(self, state: StageState) -> None:
         lookup = self._lookup
@@ -205,8 +207,14 @@ class Stages:
             return
         state.named_context = ""
         try:
+            parse_reference(reference)
+        except InputError as error:
+            raise DockerfileError(f"invalid reference format: {error.message}", hint=error.hint) from error
+        try:
             image = lookup.images(reference, platform)
         except InputError as error:
+            error.message = f"no image for {platform}: {error.message}"
+            error.args = (error.message,)
             close = difflib.get_close_matches(state.base_name, [other.name for other in self.all if other.name], 1)
             if close and not error.hint:
                 error.hint = f"did you mean the stage {close[0]}"

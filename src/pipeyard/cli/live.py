@@ -114,7 +114,7 @@ class _Tree:
             mark = Text("✗", style="bold red")
             title.append(f"  {step.error.splitlines()[0]}", style="red")
         elif step.cached:
-            mark, title = Text("•", style="blue"), title.append("  cached", style="blue")
+            mark = Text("•", style="blue")
         elif step.ended_s is not None:
             mark = Text("✓", style="bold green")
         else:
@@ -126,12 +126,13 @@ class _Tree:
 
     @staticmethod
     def _right(step: _Step) -> str:
+        if step.cached:
+            return "cached"
         parts = []
         moving = [(done, total) for done, total in step.moved.values() if step.ended_s is None and done < total]
         if moving:
             parts.append(f"{size_text(sum(d for d, _ in moving))} of {size_text(sum(t for _, t in moving))}")
         elif step.moved and step.ended_s is not None:
             parts.append(size_text(sum(done for done, _ in step.moved.values())))
-        if not step.cached:
-            parts.append(duration_text((step.ended_s or time.monotonic()) - step.started_s))
+        parts.append(duration_text((step.ended_s or time.monotonic()) - step.started_s))
         return "  ".join(parts)

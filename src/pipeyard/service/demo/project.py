@@ -9,10 +9,8 @@ BASE_REPOSITORY = "demo/base"
 _DOCKERFILE = """\
 FROM {account}.dkr.ecr.{region}.amazonaws.com/{base}:1
 WORKDIR /app
-COPY words.txt ./
-RUN sort_words='import sys; print("\\n".join(sorted(set(sys.stdin.read().split()))))' \\
-    && python3 -c "$sort_words" < words.txt > sorted.txt \\
-    && wc -l sorted.txt
+COPY words.txt sort_words.py ./
+RUN python3 sort_words.py < words.txt > sorted.txt && wc -l sorted.txt
 COPY service.py ./
 USER service
 EXPOSE 8080
@@ -43,6 +41,12 @@ class Greeter(http.server.BaseHTTPRequestHandler):
 
 http.server.HTTPServer(("127.0.0.1", int(os.environ.get("PORT", "8080"))), Greeter).serve_forever()
 '''
+
+_SORT = """\
+import sys
+
+print("\\n".join(sorted(set(sys.stdin.read().split()))))
+"""
 
 _WORDS = "source build publish image layer digest registry stage action artifact pipeline commit tag\n"
 
@@ -114,6 +118,7 @@ def make_project(folder: Path, account: str, region: str, at_s: int) -> DemoProj
     (repository / "Dockerfile").write_text(base)
     (repository / "service.py").write_text(_SERVICE)
     (repository / "words.txt").write_text(_WORDS)
+    (repository / "sort_words.py").write_text(_SORT)
     template = folder / "pipeline.yaml"
     template.write_text(_TEMPLATE.format(account=account, region=region))
     pygit2.init_repository(str(repository), initial_head="main")

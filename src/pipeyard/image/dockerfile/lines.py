@@ -30,7 +30,7 @@ _COMMENTS_KEPT = 500  # lines above an instruction; nobody describes one in more
 _PAD = "[" + SPACE.replace("\n", "") + "]"
 _NOTHING = rf"(?:{_PAD}*+(?:#[^\n]*+)?\n)*+(?:{_PAD}*+(?:#[^\n]*+)?\Z)?"  # lines that are empty or a comment
 _skip_nothing = re.compile(_NOTHING).match
-_empty_line = re.compile(rf"\n{_PAD}*+\n|\n{_PAD}++\Z").search
+_empty_line = re.compile(rf"\n(?:{_PAD}*+\n|{_PAD}++\Z)").search
 
 
 class Line:

@@ -2,7 +2,7 @@
 
 Which copied-up things are left out is BuildKit's rule (util/overlay): a folder whose mode, owner and capabilities are
 those below it was copied up only because of something in it; a file additionally needs the same size and time, and the
-same content where both times are whole seconds.
+same content (which BuildKit compares only where both times are whole seconds).
 """
 
 import os
@@ -149,8 +149,6 @@ class _Diff:
             return True
         if old.st_size != status.st_size or old.st_mtime_ns != status.st_mtime_ns:
             return False
-        if status.st_mtime_ns % 1_000_000_000:
-            return True
         if stat.S_ISLNK(status.st_mode):
             return os.readlink(below.file) == os.readlink(file)
         return not stat.S_ISREG(status.st_mode) or _same_content(below.file, file)

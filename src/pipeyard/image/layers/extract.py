@@ -70,13 +70,17 @@ def extract(
     """
     unpacked = Unpacked(stream.read)
     writer = _Writer(folder, FolderStack(lowers), form or form_of_this_process())
-    count = 0
+    count = content = 0
     with _Prefetched(unpacked, limits, stop) as pieces:
         try:
             for member in read_members(pieces):
                 count += 1
                 if count > limits.entries:
                     raise BadArchive(f"the layer has more than {limits.entries} entries")
+                # Counted apart from the stream: a sparse file's holes are not in it.
+                content += member.entry.size
+                if content > limits.total_bytes:
+                    raise BadArchive(f"the layer's files are larger than {limits.total_bytes} bytes")
                 writer.write(member)
             writer.finish()
         finally:
@@ -347,8 +351,10 @@ class _Writer:
             file = os.open(name, _NEW, 0o600, dir_fd=parent)
         try:
             if entry.size:
-                for piece in member.pieces():
-                    _write_all(file, piece)
+                for offset, piece in member.located_pieces():
+                    _write_all(file, piece, offset)
+                if member.is_sparse:
+                    os.ftruncate(file, entry.size)
             owner = (entry.uid, entry.gid)
             if owner != self._us or not self._form.keeps_owners:
                 self._own(file, entry)
@@ -407,8 +413,10 @@ class _Writer:
         file = os.open(name, _NEW, 0o600, dir_fd=parent)
         try:
             with open(found.file, "rb") as original:
+                offset = 0
                 while data := original.read(1 << 20):
-                    _write_all(file, data)
+                    _write_all(file, data, offset)
+                    offset += len(data)
             self._own(file, entry)
             os.fchmod(file, entry.mode)
             os.utime(file, ns=(entry.mtime_ns, entry.mtime_ns))
@@ -547,9 +555,10 @@ def _is_whiteout_device(status: os.stat_result) -> bool:
     return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
 
 
-def _write_all(file: int, data: bytes | memoryview) -> None:
-    while (count := os.write(file, data)) < len(data):
+def _write_all(file: int, data: bytes | memoryview, offset: int) -> None:
+    while (count := os.pwrite(file, data, offset)) < len(data):
         data = memoryview(data)[count:]
+        offset += count
 
 
 def _remove_tree(parent: int, name: str) -> None:

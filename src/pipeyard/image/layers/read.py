@@ -44,12 +44,17 @@ class Member:
             at = offset + length
         yield from _zeros(self.entry.size - at)
 
-    def data(self) -> bytes:
-        """All of a small content at once."""
-        if self._holes is None and (left := self._left):
-            self._left = 0
-            return self._source.take(left)
-        return b"".join(self.pieces())
+    @property
+    def is_sparse(self) -> bool:
+        return self._holes is not None
+
+    def located_pieces(self) -> Iterator[tuple[int, bytes | memoryview]]:
+        """The content with its offsets; the holes of a sparse file are left out."""
+        for start, length in ((0, self._left),) if self._holes is None else tuple(self._holes):
+            at = start
+            for piece in self._stored(length):
+                yield at, piece
+                at += len(piece)
 
     def _stored(self, size: int) -> Iterator[bytes | memoryview]:
         self._left -= size

@@ -1,6 +1,6 @@
 """A process that runs one execution and kills itself at a named point, as often met as it was told.
 
-Arguments: database URL, home, execution id, "lives-on" or "attached", point, how manieth visit of it.
+Arguments: database URL, home, execution id, "lives-on" or "attached", point, and which visit of it.
 """
 
 import os

@@ -1,7 +1,7 @@
 """The state of one pipeline: its versions, transitions and executions, with the API's own status words.
 
 Everything is frozen and can be stored as JSON. Executions that ended and are neither a stage's latest nor its latest
-success are forgotten after a while (see `forgetting`); the store keeps their records.
+success are forgotten after a while (`admission.forget`); the store keeps their records.
 """
 
 from typing import Literal

@@ -25,6 +25,7 @@ class _Session:
     def __init__(self) -> None:
         self.lock = threading.Lock()  # guards all below; held over a dialogue, so that many threads log in once
         self.challenge: Challenge | None = None
+        self.secure = True  # whether TLS was spoken when it came
         self.kept: dict[tuple[str, ...], _Kept] = {}
         self.identities: dict[str, str] = {}  # account -> refresh token
 
@@ -49,12 +50,18 @@ def authenticated(
         challenge = _choose(read_challenges(response.headers.get("www-authenticate", "")))
         if challenge is None:
             return response
-        used_url = response.url or request.url
+        secure = (response.url or request.url).startswith("https://")
         response.close()
         with session.lock:
-            session.challenge = challenge
-        fresh = _header(session, structs.replace(request, url=used_url), header, send, keychain, monotonic_s)
-        return send(_with(request, fresh))
+            session.challenge, session.secure = challenge, secure
+        fresh = _header(session, request, header, send, keychain, monotonic_s)
+        response = send(_with(request, fresh))
+        if response.status == 401 and challenge.scheme == "basic":
+            response.close()
+            with session.lock:
+                session.kept.clear()
+            raise _denied(request.registry, keychain.credential(request.registry, _repository(request.scopes)))
+        return response
 
     return send_logged_in
 
@@ -97,13 +104,13 @@ def _header(
         account = login.username if login is not None else ""
         identity = session.identities.get(account, "")
         try:
-            token = _converse(challenge, request, _by_identity(login, identity), send)
+            token = _converse(session, challenge, request, _by_identity(login, identity), send)
         except RegistryError as error:
             if not identity or error.status != 401:
                 raise _explained(error, request.registry, login) from error
             del session.identities[account]
             try:
-                token = _converse(challenge, request, login, send)
+                token = _converse(session, challenge, request, login, send)
             except RegistryError as again:
                 raise _explained(again, request.registry, login) from again
         if token.refresh:
@@ -123,8 +130,10 @@ def _direct(registry: str, login: Credential | None) -> str:
     return f"Bearer {login.registry_token}" if login.registry_token else basic(login)
 
 
-def _converse(challenge: Challenge, request: Request, login: Credential | None, send: Transport) -> Token:
-    dialogue = token_dialogue(challenge, request.scopes, login, secure=request.url.startswith("https://"))
+def _converse(
+    session: _Session, challenge: Challenge, request: Request, login: Credential | None, send: Transport
+) -> Token:
+    dialogue = token_dialogue(challenge, request.scopes, login, secure=session.secure)
     try:
         question = next(dialogue)
         while True:

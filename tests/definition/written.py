@@ -146,8 +146,8 @@ def template_of(pipeline: PipelineDeclaration) -> dict[str, Any]:
     properties.pop("Version")
     if pipeline.artifact_stores:
         properties["ArtifactStores"] = [
-            {"Region": region, "ArtifactStore": {"Type": store.type, "Location": store.location}}
-            for region, store in pipeline.artifact_stores.items()
+            {"Region": region, "ArtifactStore": as_properties(store)}
+            for region, store in api_document(pipeline)["artifactStores"].items()
         ]
     return {"Resources": {"P": {"Type": "AWS::CodePipeline::Pipeline", "Properties": properties}}}
 

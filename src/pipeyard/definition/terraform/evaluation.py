@@ -129,8 +129,8 @@ def _template(node: Template, scope: Scope, local: Locals) -> Value:
     sensitive = False
     missing: Value | None = None
     for part in node.parts:
-        if isinstance(part, Literal):
-            pieces.append(str(part.value))
+        if isinstance(part, Literal) and isinstance(part.value, str):
+            pieces.append(part.value)
             continue
         value = evaluate(part, scope, local)
         sensitive = sensitive or value.sensitive
@@ -471,7 +471,7 @@ def arithmetic(operator: str, left: Number, right: Number) -> Number:
             return math.inf if left > 0 else -math.inf
         case _:
             if not right:
-                raise ConversionError("a number cannot be divided by zero")
+                return left  # as Terraform has it
             return rounded(left - right * math.trunc(Fraction(left) / right))
 
 

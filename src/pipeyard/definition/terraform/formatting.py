@@ -160,7 +160,7 @@ def _digits(size: int | Fraction, count: int) -> tuple[str, int]:
 
 
 def _shortest(number: Number, letter: str) -> str:
-    """Go's `%g` with as few digits as tell the number apart; an exponent from 21 digits up is `fmt`'s, here from 6."""
+    """Go's `%g` with as few digits as tell the number apart."""
     if isinstance(number, float):
         return "+Inf" if number > 0 else "-Inf"
     text = number_text(number)
@@ -173,12 +173,12 @@ def _shortest(number: Number, letter: str) -> str:
         exponent = -(len(fraction) - len(digits) + 1)
     if not digits:
         return sign + "0"
-    return sign + _general(digits, exponent, 6 if len(digits) <= 6 else max(6, len(digits)), letter, shortest=True)
+    # However many digits there are, an exponent begins at the seventh: math/big, Float.Text('g', -1).
+    return sign + _general(digits, exponent, 6, letter)
 
 
-def _general(digits: str, exponent: int, precision: int, letter: str, *, shortest: bool = False) -> str:
-    limit = 21 if shortest else precision
-    if exponent < -4 or exponent >= limit:
+def _general(digits: str, exponent: int, precision: int, letter: str) -> str:
+    if exponent < -4 or exponent >= precision:
         return _scientific(digits, exponent, letter)
     if exponent < 0:
         return "0." + "0" * (-exponent - 1) + digits

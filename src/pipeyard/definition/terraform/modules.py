@@ -449,7 +449,7 @@ class ModuleScope:
                     return unknown("terraform.applying is known only during a deployment"), 1
                 raise ReferenceFault(f"there is no terraform.{first}", place=span.place)
             case "self":
-                return unknown(f"self.{first} is known only during a deployment"), 1
+                raise ReferenceFault("self exists only in provisioners and conditions", place=span.place)
             case "ephemeral":
                 return unknown("an ephemeral resource is known only during a deployment"), min(2, len(names))
         return self._resource("resource", root, first, span), 1

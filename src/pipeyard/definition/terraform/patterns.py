@@ -60,7 +60,7 @@ class _Translation:
         self.out: list[str] = []
         self.open: list[tuple[int, str]] = []  # groups to close at the next ")", and the flags outside of it
         self.flags = ""
-        self.scopes = [0]  # flag groups opened inside each open group
+        self.scopes: list[list[str]] = [[]]  # openings of flag groups inside each open group
 
     def fail(self, message: str) -> NoReturn:
         raise PatternError(f"{message} at character {self.at + 1} of {self.pattern!r}")
@@ -70,7 +70,7 @@ class _Translation:
             self.step()
         if self.open:
             self.fail("a parenthesis is not closed")
-        return "".join(self.out) + ")" * self.scopes[0]
+        return "".join(self.out) + ")" * len(self.scopes[0])
 
     def step(self) -> None:
         character = self.pattern[self.at]
@@ -84,14 +84,15 @@ class _Translation:
             if not self.open:
                 self.fail("a parenthesis is closed that was not opened")
             _, self.flags = self.open.pop()
-            self.out.append(")" * (self.scopes.pop() + 1))
+            self.out.append(")" * (len(self.scopes.pop()) + 1))
             self.at += 1
         elif character == "$":
             self.out.append(r"(?=\n|\Z)" if "m" in self.flags else r"\Z")
             self.at += 1
         elif character == "|" and self.scopes[-1]:
-            # `(?i)a|b`: the flags reach over both alternatives, which the opened group does as well.
-            self.out.append("|")
+            # `x(?i)a|b` has two alternatives, and the flags reach over the second one.
+            openings = self.scopes[-1]
+            self.out.append(")" * len(openings) + "|" + "".join(openings))
             self.at += 1
         elif character in "*+?" or (character == "{" and re.match(r"\{\d+(?:,\d*)?\}", self.pattern[self.at :])):
             self.repetition()
@@ -128,7 +129,7 @@ class _Translation:
 
     def begin(self, opening: str, size: int) -> None:
         self.open.append((1, self.flags))
-        self.scopes.append(0)
+        self.scopes.append([])
         self.out.append(opening)
         self.at += size
 
@@ -142,9 +143,9 @@ class _Translation:
         self.at += found.end()
         if ending == ":":
             self.open.append((1, before))
-            self.scopes.append(0)
+            self.scopes.append([])
         else:
-            self.scopes[-1] += 1
+            self.scopes[-1].append(opening)
         self.flags = flags
         self.out.append(opening)
 

@@ -117,6 +117,7 @@ def parse_heredoc(scanner: Scanner, parse: ParseExpression) -> Expression:
             place = scanner.source.place(opening.start)
             raise InputError(f"this heredoc has no closing line {word}", place=place)
         _line(scanner, parse, pieces)
+    _strip(pieces)
     if indented:
         _unindent(pieces)
     return _finished(pieces, Span(scanner.source, opening.start, scanner.at), wraps=False)
@@ -221,6 +222,15 @@ def for_names(scanner: Scanner) -> tuple[str, str]:
     return (names[0], names[1]) if len(names) == 2 else ("", names[0])
 
 
+def _strip(pieces: list[_Piece]) -> None:
+    """What `~` asks for; doing it twice is harmless. In heredocs it comes before the indentation is taken off."""
+    for before, after in pairwise(pieces):
+        if isinstance(before, _Text) and isinstance(after, _Sequence) and after.strips_before:
+            before.text = before.text.rstrip()
+        if isinstance(before, _Sequence) and isinstance(after, _Text) and before.strips_after:
+            after.text = after.text.lstrip()
+
+
 def _unindent(pieces: list[_Piece]) -> None:
     """Takes the indentation that all lines have in common from the text that begins a line."""
     smallest: int | None = None
@@ -229,9 +239,10 @@ def _unindent(pieces: list[_Piece]) -> None:
     for piece in pieces:
         if isinstance(piece, _Text):
             if begins_line:
-                openers.append(piece)
                 spaces = len(piece.text) - len(piece.text.lstrip(" \t"))
-                smallest = spaces if smallest is None else min(smallest, spaces)
+                if piece.text[spaces:] != "\n":  # an empty line says nothing about the indentation, and keeps its own
+                    openers.append(piece)
+                    smallest = spaces if smallest is None else min(smallest, spaces)
             begins_line = piece.text.endswith("\n")
         else:
             if begins_line:
@@ -242,11 +253,7 @@ def _unindent(pieces: list[_Piece]) -> None:
 
 
 def _finished(pieces: list[_Piece], span: Span, *, wraps: bool) -> Expression:
-    for before, after in pairwise(pieces):
-        if isinstance(before, _Text) and isinstance(after, _Sequence) and after.strips_before:
-            before.text = before.text.rstrip()
-        if isinstance(before, _Sequence) and isinstance(after, _Text) and before.strips_after:
-            after.text = after.text.lstrip()
+    _strip(pieces)
     if wraps and len(pieces) == 1:
         only = pieces[0]
         if isinstance(only, _Sequence) and only.word == "" and only.value is not None:

@@ -28,7 +28,7 @@ _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _TRUE = frozenset({"true", "True", "TRUE", "y", "Y", "yes", "Yes", "YES", "on", "On", "ON"})
 _FALSE = frozenset({"false", "False", "FALSE", "n", "N", "no", "No", "NO", "off", "Off", "OFF"})
 _DECIMAL = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
-_OTHER_BASES = {"0x": 16, "0o": 8, "0b": 2}
+_OTHER_BASES = {"0x": 16, "0o": 8}
 _INFINITE = re.compile(r"([-+]?)\.(?:inf|Inf|INF)")
 _DATE = re.compile(
     r"(\d{4})-(\d{1,2})-(\d{1,2})"
@@ -156,7 +156,7 @@ def _plain(given: str) -> Value:
             return number(parse_number(given))
         except ValueError:
             return normalised(given)
-    base = _OTHER_BASES.get(given.lstrip("+-")[:2])
+    base = _OTHER_BASES.get(given[:2])
     if base:
         try:
             return number(int(given, base))

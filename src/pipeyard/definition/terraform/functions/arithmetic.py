@@ -47,6 +47,8 @@ def _double(value: float) -> Number:
 
 
 def _sign(value: Value) -> Value:
+    if not isinstance(value.raw, int):
+        raise FunctionFault("signum needs a whole number")
     return number((value.raw > 0) - (value.raw < 0))
 
 

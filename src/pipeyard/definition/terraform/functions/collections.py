@@ -116,7 +116,7 @@ def _coalesce_list(*values: Value) -> Value:
     for value in values:
         if value.is_unknown:
             return unknown(*value.chain)
-        if not value.is_null and need_sequence(value, "coalescelist"):
+        if need_list(value, "coalescelist"):
             return value
     raise FunctionFault("every argument of coalescelist is empty")
 
@@ -129,7 +129,7 @@ def _concat(*values: Value) -> Value:
     if not values:
         raise FunctionFault("concat needs at least one list")
     for value in values:
-        need_sequence(value, "concat")
+        need_list(value, "concat")
     items = [item for value in values for item in value.items]
     if all(isinstance(value.type, ListType) for value in values):
         kind = unify(value.type for value in values)
@@ -141,7 +141,7 @@ def _concat(*values: Value) -> Value:
 def _contains(given: Value, wanted: Value) -> Value:
     missing = None
     for item in need_sequence(given, "contains"):
-        same = equal(item, wanted) if item.type == wanted.type else _equal_converted(item, wanted)
+        same = equal(item, wanted)
         if same:
             return boolean(True)
         if same is None:
@@ -339,7 +339,7 @@ FUNCTIONS: Table = {
     "coalescelist": Function(_coalesce_list, rest=anything("vals", null=True), raw=True),
     "compact": Function(_compact, (strings("list"),), returns=ListType(STRING)),
     "concat": Function(_concat, rest=anything("seqs"), partial=True),
-    "contains": Function(_contains, (anything("list"), anything("value", null=True)), returns=BOOL, partial=True),
+    "contains": Function(_contains, (anything("list"), anything("value")), returns=BOOL, partial=True),
     "element": Function(_element, (anything("list"), numeral("index")), partial=True),
     "flatten": Function(_flatten, (anything("list"),), partial=True),
     "index": Function(_index, (anything("list"), anything("value")), returns=NUMBER),

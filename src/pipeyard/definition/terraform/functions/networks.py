@@ -48,11 +48,10 @@ def _netmask(prefix: Value) -> Value:
 
 def _subnet(prefix: Value, bits: Value, number: Value) -> Value:
     network = _network(prefix)
-    more, wanted = whole(bits, "the number of new bits", 0), whole(number, "the number of the network")
+    more, wanted = whole(bits, "the number of new bits", 0), whole(number, "the number of the network", 0)
     length = _longer(network, more)
-    if not -(1 << more) <= wanted < 1 << more:
+    if wanted >= 1 << more:
         raise FunctionFault(f"{more} bits have no room for network {wanted}")
-    wanted %= 1 << more
     base = int(network.network_address) + (wanted << (network.max_prefixlen - length))
     return text(f"{type(network.network_address)(base)}/{length}")
 

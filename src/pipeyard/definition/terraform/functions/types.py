@@ -12,7 +12,6 @@ from pipeyard.definition.terraform.values import (
     SetType,
     Type,
     Value,
-    any_sensitive,
     boolean,
     first_unknown,
 )
@@ -37,7 +36,7 @@ def _nonsensitive(value: Value) -> Value:
 
 
 def _is_sensitive(value: Value) -> Value:
-    return boolean(any_sensitive(value))
+    return boolean(value.sensitive)
 
 
 def _as_is(value: Value) -> Value:

@@ -4,7 +4,6 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
@@ -105,9 +104,8 @@ def _version(engine: Engine) -> str | None:
     with engine.connect() as connection:
         if not sa.inspect(connection).has_table(VERSION_TABLE):
             return None
-        wanted = sa.select(sa.column("version_num")).select_from(sa.table(VERSION_TABLE))
-        found: Any = connection.execute(wanted).scalar()
-        return str(found) if found is not None else None
+        number = sa.column("version_num", sa.String)
+        return connection.execute(sa.select(number).select_from(sa.table(VERSION_TABLE))).scalar()
 
 
 @contextmanager

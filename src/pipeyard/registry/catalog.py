@@ -167,6 +167,16 @@ class Catalog:
                 "SELECT 1 FROM link JOIN repository ON id = repository WHERE name = ? AND digest = ?", (name, digest)
             ).fetchone() is not None  # fmt: skip
 
+    def names(self, name: str, digest: Digest) -> bool:
+        """Whether a manifest of the repository refers to a blob or manifest."""
+        with self.reading() as db:
+            row = db.execute(
+                "SELECT 1 FROM child JOIN manifest ON manifest.id = manifest"
+                " JOIN repository ON repository.id = repository WHERE child.digest = ? AND repository.name = ? LIMIT 1",
+                (digest, name),
+            ).fetchone()
+        return row is not None
+
     def holders(self, digest: Digest) -> tuple[str, ...]:
         """Repositories in which a blob is readable."""
         with self.reading() as db:

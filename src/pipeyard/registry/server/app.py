@@ -5,7 +5,7 @@ Plain ASGI: of 1 KB manifests, a framework's routing and response objects were a
 
 import logging
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
@@ -21,11 +21,13 @@ from pipeyard.registry.server.answers import (
     error_answer,
     in_thread,
     json_answer,
+    read_digest,
     send_answer,
 )
 from pipeyard.registry.server.content import Content
 from pipeyard.registry.server.gate import Gate
 from pipeyard.registry.server.http_server import App, Message, Receive, Send
+from pipeyard.registry.server.proxying import Proxy, Upstream
 from pipeyard.registry.server.uploading import Uploading
 from pipeyard.registry.store import ContentStore
 from pipeyard.registry.uploads import Uploads
@@ -47,20 +49,24 @@ def registry_app(
     create: Creation = "push",
     sparse: bool = True,
     realm: str = "",
+    upstreams: Mapping[str, Upstream] | None = None,
 ) -> App:
     """The registry over `store`. `create`: a push makes its repository, or repositories are made by other means.
 
     `sparse`: a manifest may be pushed before, or without, what it refers to; the answer warns. Otherwise that is
     MANIFEST_BLOB_UNKNOWN. `realm`: URL of the token endpoint as clients reach it; empty: of the Host they ask for.
+    `upstreams`: registries that are pulled through, by host; see proxying.py.
     """
-    return _Registry(store, access, create=create, sparse=sparse, realm=realm)
+    proxy = Proxy(store, upstreams or {})
+    return _Registry(store, Gate(access, store.now_ms, realm), proxy, create=create, sparse=sparse)
 
 
 class _Registry:
-    def __init__(self, store: ContentStore, access: Access, *, create: Creation, sparse: bool, realm: str) -> None:
+    def __init__(self, store: ContentStore, gate: Gate, proxy: Proxy, *, create: Creation, sparse: bool) -> None:
         self._store = store
         self._create = create
-        self._gate = Gate(access, store.now_ms, realm)
+        self._gate = gate
+        self._proxy = proxy
         self._threads = ThreadPoolExecutor(8, thread_name_prefix="registry")
         self._content = Content(store, self._threads, sparse=sparse)
         self._uploading = Uploading(store, Uploads(store.files), self._threads)
@@ -85,6 +91,7 @@ class _Registry:
         path, method = request.path, request.method
         if content := _CONTENT.fullmatch(path):
             name, kind, key = content.groups()
+            name = self._proxy.local_name(name, request.value("ns"))
             if kind == "blobs" and key == "uploads":
                 return await self._upload(request, name, "")
             return await self._named(request, name, kind, key)
@@ -110,6 +117,7 @@ class _Registry:
         if kind == "manifests":
             if method in ("GET", "HEAD"):
                 self._allow(request, name, "pull")
+                await self._proxy.bring_manifest(name, key)
                 return self._content.manifest(request, name, key)
             if method == "PUT":
                 self._allow(request, name, "push", "pull")
@@ -121,7 +129,9 @@ class _Registry:
         if kind == "blobs":
             if method in ("GET", "HEAD"):
                 self._allow(request, name, "pull")
-                return self._content.blob(request, name, key)
+                digest = read_digest(key)
+                await self._proxy.bring_blob(name, digest)
+                return self._content.blob(request, name, digest)
             _only(method, "DELETE", "GET", "HEAD")
             self._allow(request, name, "delete")
             return await self._content.delete_blob(name, key)
@@ -155,6 +165,8 @@ class _Registry:
         return self._gate.admit(request, name, actions)
 
     def _demand_repository(self, name: str) -> None:
+        if self._proxy.is_cached(name):
+            raise Refusal(403, "DENIED", f"{name} is a cache of {name.partition('/')[0]}: nobody pushes into it")
         if self._create == "explicit" and self._store.catalog.repository(name) is None:
             raise Refusal(404, "NAME_UNKNOWN", f"there is no repository {name}, and pushing does not create it here")
 

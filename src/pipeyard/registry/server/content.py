@@ -16,6 +16,8 @@ from pipeyard.registry.store import ContentStore
 
 MAX_MANIFEST = 4 * 1024 * 1024  # the size that clients can rely on: distribution-spec, "Pushing Manifests"
 _PAGE = 1000
+_PULL_NOTED_MS = 15 * 60 * 1000
+_PULLS_REMEMBERED = 100_000
 _MAX_REFERRERS_BYTES = 4 * 1024 * 1024 - 4096
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 
@@ -29,6 +31,7 @@ class Content:
         self._store = store
         self._files = files
         self._sparse = sparse
+        self._pulled_ms: dict[tuple[str, Digest], int] = {}
 
     # Manifests
 
@@ -45,6 +48,8 @@ class Content:
             (b"docker-content-digest", digest),
             (b"etag", b'"' + digest + b'"'),
         )
+        if request.method == "GET":
+            self._note_pull(name, found.digest)
         if _matches(request, found.digest):
             return Answer(304, headers[2:])
         return Answer(200, headers, found.data)
@@ -85,8 +90,7 @@ class Content:
 
     # Blobs
 
-    def blob(self, request: Request, name: str, key: str) -> Answer:
-        digest = read_digest(key)
+    def blob(self, request: Request, name: str, digest: Digest) -> Answer:
         size = self._store.blob_size(name, digest)
         headers: tuple[tuple[bytes, bytes], ...] = (
             (b"content-type", b"application/octet-stream"),
@@ -164,6 +168,15 @@ class Content:
             headers.append((b"oci-filters-applied", b"artifactType"))
         index = ImageIndex(schema_version=2, media_type=media_types.OCI_INDEX, manifests=descriptors)
         return json_answer(200, index, *headers, kind=media_types.OCI_INDEX.encode())
+
+    def _note_pull(self, name: str, digest: Digest) -> None:
+        """For lifecycle policies and lists of images: at most once in `_PULL_NOTED_MS`, and nobody waits for it."""
+        now_ms = self._store.now_ms()
+        if now_ms - self._pulled_ms.get((name, digest), 0) >= _PULL_NOTED_MS:
+            if len(self._pulled_ms) > _PULLS_REMEMBERED:
+                self._pulled_ms.clear()
+            self._pulled_ms[name, digest] = now_ms
+            self._files.submit(self._store.catalog.note_pull, name, digest, now_ms)
 
     async def _run(self, work: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._files, work)

@@ -1,0 +1,126 @@
+"""Pull-through cache: what an upstream registry has can be pulled here, and is kept.
+
+A repository `docker.io/library/alpine` here is `library/alpine` there; clients that use us as a mirror name the host
+in the query parameter `ns` (distribution-spec, "Registry Proxying"). A tag is asked for upstream at most once in
+`fresh_s`; while upstream does not answer, what is here is served.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from typing import BinaryIO, Protocol
+
+from pipeyard.errors import RegistryError
+from pipeyard.oci import Digest, parse_digest
+from pipeyard.registry.exchange import Document
+from pipeyard.registry.manifests import examine
+from pipeyard.registry.server.answers import Refusal
+from pipeyard.registry.store import ContentStore
+
+FRESH_S = 300.0
+_CHUNK = 1 << 20
+_PARALLEL = 8
+
+_log = logging.getLogger(__name__)
+
+
+class Upstream(Protocol):
+    """One registry behind. All methods raise RegistryError, or OSError, when it does not answer well."""
+
+    def digest(self, repository: str, tag: str) -> Digest | None:
+        """What a tag names now, or None when there is no such tag."""
+
+    def manifest(self, repository: str, digest: Digest) -> Document | None: ...
+
+    def blob(self, repository: str, digest: Digest) -> AbstractContextManager[BinaryIO]: ...
+
+
+class Proxy:
+    """`upstreams` by the host as it is written in references. Belongs to one event loop."""
+
+    def __init__(self, store: ContentStore, upstreams: Mapping[str, Upstream], fresh_s: float = FRESH_S) -> None:
+        self._store = store
+        self._upstreams = upstreams
+        self._fresh_ms = int(fresh_s * 1000)
+        self._asked_ms: dict[tuple[str, str], int] = {}
+        self._coming: dict[tuple[str, str], asyncio.Future[None]] = {}  # what several clients wait for comes once
+        # Not the threads that serve uploads: a slow upstream must not hold them.
+        self._threads = ThreadPoolExecutor(_PARALLEL, thread_name_prefix="upstream")
+
+    def is_cached(self, name: str) -> bool:
+        """Whether a repository is a cache, into which nobody pushes."""
+        return name.partition("/")[0] in self._upstreams
+
+    def local_name(self, name: str, namespace: str) -> str:
+        """The repository here that a mirror's client means."""
+        return f"{namespace}/{name}" if namespace in self._upstreams else name
+
+    async def bring_manifest(self, name: str, key: str) -> None:
+        """Afterwards the manifest is in the store, if it is anywhere. Raises Refusal (502)."""
+        if self.is_cached(name):
+            await self._once(name, key, lambda: self._fetch_manifest(name, key))
+
+    async def bring_blob(self, name: str, digest: Digest) -> None:
+        """Likewise for a blob that a manifest of the repository names; verified while it comes."""
+        if not self.is_cached(name):
+            return
+        if self._store.size(digest) is not None and self._store.catalog.linked(name, digest):
+            return
+        await self._once(name, digest, lambda: self._fetch_blob(name, digest))
+
+    async def _once(self, name: str, key: str, work: Callable[[], None]) -> None:
+        coming = self._coming.get((name, key))
+        if coming is None:
+            coming = asyncio.get_running_loop().run_in_executor(self._threads, work)
+            self._coming[name, key] = coming
+            coming.add_done_callback(lambda _: self._coming.pop((name, key), None))
+        try:
+            await asyncio.shield(coming)  # one client that goes away does not take it from the others
+        except (RegistryError, OSError) as error:
+            status, code = 502, "MANIFEST_UNKNOWN"
+            if isinstance(error, RegistryError) and error.status in (404, 429):
+                status, code = error.status, error.code or ("TOOMANYREQUESTS" if error.status == 429 else code)
+            raise Refusal(status, code, f"{name.partition('/')[0]}: {error}") from error
+
+    def _fetch_manifest(self, name: str, key: str) -> None:
+        host, _, repository = name.partition("/")
+        upstream = self._upstreams[host]
+        here = self._store.catalog.manifest(name, key)
+        by_digest = ":" in key
+        now_ms = self._store.now_ms()
+        if here is not None and (by_digest or now_ms - self._asked_ms.get((name, key), 0) < self._fresh_ms):
+            return
+        try:
+            digest = parse_digest(key) if by_digest else upstream.digest(repository, key)
+            if digest is None:
+                if here is not None:
+                    self._store.catalog.delete_tag(name, key)
+                return
+            self._asked_ms[name, key] = now_ms
+            if here is not None and here.digest == digest:
+                return
+            document = upstream.manifest(repository, digest)
+            if document is not None:
+                facts = examine(document.data, document.media_type, digest)
+                self._store.put(name, [facts], [] if by_digest else [key], adopt=True, sparse=True)
+        except (RegistryError, OSError) as error:
+            if here is None:
+                raise
+            _log.warning("%s does not answer, serving what is here of %s: %s", host, name, error)
+
+    def _fetch_blob(self, name: str, digest: Digest) -> None:
+        host, _, repository = name.partition("/")
+        if self._store.size(digest) is None:
+            with (
+                self._upstreams[host].blob(repository, digest) as source,
+                self._store.writer(digest.partition(":")[0]) as out,
+            ):
+                while data := source.read(_CHUNK):
+                    out.write(data)
+                out.commit(expected=digest)
+        elif not self._store.catalog.names(name, digest):
+            return  # here for another repository: whether upstream would give it for this one is not known
+        self._store.files.make_durable([digest])
+        self._store.mount(name, digest)

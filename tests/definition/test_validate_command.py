@@ -36,7 +36,7 @@ def test_an_error_is_shown_like_a_compiler_shows_it_and_ends_with_2(wrong: Path)
     assert done.stdout == "web: 1 error, 0 warnings\n"
     lines = done.stderr.splitlines()
     assert lines[0] == (
-        "template.yaml:45:26: error[undefined-variable]: "
+        "template.yaml:42:28: error[undefined-variable]: "
         "ImageTags uses #{SourceVars.CommitID}, which no action puts out"
     )
     assert lines[1].endswith('ImageTags: "#{SourceVars.CommitID},latest"')
@@ -53,8 +53,8 @@ def test_json_tells_the_same_to_a_script(wrong: Path) -> None:
     assert (problem["rule"], problem["file"], problem["line"], problem["column"]) == (
         "undefined-variable",
         "template.yaml",
-        45,
-        26,
+        42,
+        28,
     )
 
 
@@ -66,7 +66,7 @@ def test_sarif_tells_the_same_to_code_scanning(wrong: Path) -> None:
     assert (result["ruleId"], result["level"]) == ("undefined-variable", "error")
     location = result["locations"][0]["physicalLocation"]
     assert location["artifactLocation"]["uri"] == "template.yaml"
-    assert location["region"] == {"startLine": 45, "startColumn": 26}
+    assert location["region"] == {"startLine": 42, "startColumn": 28}
     assert [rule["id"] for rule in scan["tool"]["driver"]["rules"]] == ["undefined-variable"]
 
 

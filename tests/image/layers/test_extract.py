@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pipeyard.errors import DigestMismatch
 from pipeyard.image.layers import (
+    GZIP,
     ZSTD,
     BadArchive,
     Entry,
@@ -71,9 +72,9 @@ def test_a_layer_becomes_the_folder_that_it_describes(tmp_path: Path) -> None:
         file("x", xattrs={"user.note": b"\0binary"}),
     ]
     store = MemoryStore()
-    for compression in (None, ZSTD):
-        layer = write_layer(entries, store, **({"compression": compression} if compression else {}))
-        root = tmp_path / str(compression)
+    for compression in (GZIP, ZSTD):
+        layer = write_layer(entries, store, compression=compression)
+        root = tmp_path / compression.kind
         root.mkdir()
         result = extract(io.BytesIO(store.blobs[layer.blob.digest]), root, expected=layer.diff_id)
         assert (result.diff_id, result.size, result.entries) == (layer.diff_id, layer.size, 6)

@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 
@@ -67,17 +68,14 @@ def test_nothing_of_the_kernels_settings_can_be_written(isolated: Machine, path:
 
 
 def test_kernel_memory_and_keys_are_hidden(isolated: Machine) -> None:
-    ran = isolated.run(
-        "cat /proc/kcore /proc/keys /proc/timer_list 2>/dev/null | head -c 100; ls /proc/scsi /sys/firmware"
-    )
-    assert ran.text.replace("/sys/firmware:", "").replace("/proc/scsi:", "").replace("ls: ", "").strip() in (
-        "", "No such file or directory",
-    ) or "No such file" in ran.text  # fmt: skip
+    ran = isolated.run("cat /proc/kcore /proc/keys /proc/timer_list 2>/dev/null | head -c 100")
+    assert ran.text == ""
+    assert isolated.run("ls /sys/firmware 2>/dev/null").text == ""
 
 
 def test_a_device_node_that_was_made_cannot_be_opened(isolated: Machine) -> None:
     ran = isolated.run(
-        "for place in /tmp/d /dev/d /dev/shm/d; do mknod $place c 1 5 2>/dev/null; cat $place | head -c 1 | wc -c; done;"
+        "for place in /tmp/d /dev/d /dev/shm/d; do mknod $place c 1 5 2>/dev/null; cat $place 2>/dev/null | head -c 1 | wc -c; done;"
         "mknod /tmp/disk b 254 0 2>/dev/null; dd if=/tmp/disk bs=1 count=1 2>/dev/null | wc -c"
     )
     assert ran.text.split()[-4:] == ["0", "0", "0", "0"], ran.text
@@ -98,7 +96,7 @@ def test_the_environment_and_files_of_this_machine_stay_here(
     (tmp_path / "credentials").write_text("hidden-credential")
     ran = machine.run(
         f"env; cat {tmp_path}/credentials /proc/*/environ; cat /proc/1/root{tmp_path}/credentials; ls /oldroot /newroot;"
-        f"cat /proc/self/fd/* < /dev/null; cat ../../../../../..{tmp_path}/credentials"
+        f"cat ../../../../../..{tmp_path}/credentials"
     )
     assert "hidden-credential" not in ran.text
 
@@ -106,18 +104,17 @@ def test_the_environment_and_files_of_this_machine_stay_here(
 def test_only_the_standard_files_are_open(machine: Machine) -> None:
     ran = machine.run("ls -l /proc/self/fd 2>/dev/null || echo no proc")
     if "no proc" not in ran.text:
-        names = [line.split()[-3] for line in ran.text.splitlines() if "->" in line]
-        assert sorted(names) == ["0", "1", "2", "3"], ran.text  # 3 is the listing itself
+        names = [line.split()[-3] for line in ran.text.splitlines() if " -> " in line]
+        assert sorted(names) == ["0", "1", "2"], ran.text
 
 
 def test_without_network_nothing_of_this_machine_answers(isolated: Machine) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
+        threading.Thread(target=lambda: server.accept()[0].close(), daemon=True).start()
         assert isolated.run(f"nc -w 1 127.0.0.1 {port} < /dev/null").exit.status == 0
         refused(isolated, f"nc -w 1 127.0.0.1 {port} < /dev/null", network="none")
-        only = isolated.run(
-            "ls /sys/class/net /proc/net/dev > /dev/null; tail -n +3 /proc/net/dev | wc -l", network="none"
-        )
+        only = isolated.run("tail -n +3 /proc/net/dev | wc -l", network="none")
         assert only.text.strip() == "1"
 
 
@@ -130,8 +127,8 @@ def test_capabilities_are_dockers_and_new_privileges_are_off(isolated: Machine) 
 
 @pytest.mark.usefixtures("many_ids")
 def test_another_user_has_no_capabilities_and_gains_none(isolated: Machine) -> None:
-    made = isolated.run("cp /bin/busybox /bin/suid; chmod 4755 /bin/suid")
-    ran = isolated.run("grep CapEff /proc/self/status; /bin/suid id -u", uid=1000, gid=1000, above=(made.upper,))
+    made = isolated.run("mkdir /opt; cp /bin/busybox /opt/id; chmod 4755 /opt/id")
+    ran = isolated.run("grep CapEff /proc/self/status; /opt/id -u", uid=1000, gid=1000, above=(made.upper,))
     assert ran.text.split() == ["CapEff:", "0000000000000000", "1000"]
 
 
@@ -184,9 +181,8 @@ def test_when_the_builder_is_killed_everything_of_the_run_dies(machine: Machine,
                     mounts=(HostBind(target="/shared", source=Path({str(shared)!r}), writable=True),))
         """
     )
-    builder = subprocess.Popen(
-        [sys.executable, "-c", program], env={"PYTHONPATH": ":".join(sys.path), "PATH": DEFAULT_PATH}
-    )
+    environment = {"PYTHONPATH": ":".join(sys.path), "PATH": DEFAULT_PATH}
+    builder = subprocess.Popen([sys.executable, "-c", program], env=environment)
 
     def ticks() -> list[Path]:
         # The chroot backend moves the folder into the tree meanwhile.

@@ -8,6 +8,7 @@ no user namespace is needed: ids are what they are. Mounts are `nodev` and `nosu
 import errno
 import json
 import os
+import queue
 import select
 import subprocess
 import threading
@@ -44,37 +45,52 @@ class BubblewrapSandbox:
         self, command: Command, root: Root, *, mounts: tuple[Mount, ...], limits: Limits, output: Output, stop: Stop
     ) -> Exit:
         stop.check()
-        outcome: list[Exit | BaseException] = []
-
-        def work() -> None:
-            try:
-                outcome.append(self._run(command, root, mounts, limits, output, stop))
-            except BaseException as error:  # noqa: BLE001 -- a thread boundary: raised again below
-                outcome.append(error)
-
-        # The thread's mount namespace ends with it, and so do the mounts.
-        thread = threading.Thread(target=work, name="run", daemon=True)
-        thread.start()
-        thread.join()
-        _clear_work(root.work)
-        result = outcome[0]
-        if isinstance(result, BaseException):
-            raise result
-        return result
-
-    def _run(
-        self, command: Command, root: Root, mounts: tuple[Mount, ...], limits: Limits, output: Output, stop: Stop
-    ) -> Exit:
+        begun: queue.SimpleQueue[_Running | BaseException] = queue.SimpleQueue()
+        over = threading.Event()
+        mounting = threading.Thread(
+            target=self._hold, args=(command, root, mounts, limits, begun, over), name="run-mounts", daemon=True
+        )
+        mounting.start()
         try:
-            private = PrivateMounts(self._scratch, user_xattrs=self._form.powers != "root")
-        except OSError as error:
-            raise SandboxError(f"no mount namespace: {error.strerror}") from error
-        private.mount_root(root)
-        try:
-            arguments = self._arguments(command, mounts, private)
-            return self._watch(command, arguments, limits, output, stop)
+            running = begun.get()
+            if isinstance(running, BaseException):
+                raise running
+            # Here and not in the other thread: who looks at the output shall see the same files as ever.
+            return _Watch(running, limits, output, stop).to_the_end()
         finally:
-            private.points.remove_stubs()
+            over.set()
+            mounting.join()
+            _clear_work(root.work)
+
+    def _hold(
+        self,
+        command: Command,
+        root: Root,
+        mounts: tuple[Mount, ...],
+        limits: Limits,
+        begun: "queue.SimpleQueue[_Running | BaseException]",
+        over: threading.Event,
+    ) -> None:
+        """The thread that mounts, starts and then lives as long as the run: its end is the end of its mounts, and for
+        bubblewrap the death of its parent."""
+        running: _Running | None = None
+        try:
+            try:
+                private = PrivateMounts(self._scratch, user_xattrs=self._form.powers != "root")
+            except OSError as error:
+                raise SandboxError(f"no mount namespace: {error.strerror}") from error
+            private.mount_root(root)
+            try:
+                running = self._start(command, self._arguments(command, mounts, private), limits)
+                begun.put(running)
+                over.wait()
+            finally:
+                private.points.remove_stubs()
+        except BaseException as error:  # noqa: BLE001 -- a thread boundary: raised in run
+            begun.put(error)
+        finally:
+            if running is not None:
+                running.close()
 
     def _arguments(self, command: Command, mounts: tuple[Mount, ...], private: PrivateMounts) -> list[str]:
         for path in ("/proc", "/dev", "/sys"):
@@ -100,73 +116,91 @@ class BubblewrapSandbox:
                 arguments += ["--cap-add", name]
         return arguments
 
-    def _watch(self, command: Command, arguments: list[str], limits: Limits, output: Output, stop: Stop) -> Exit:
-        ours: list[int] = []  # file descriptors to close at the end
-        passed: list[int] = []
+    def _start(self, command: Command, arguments: list[str], limits: Limits) -> "_Running":
+        kept: list[int] = []  # ours until the end
+        given: list[int] = []  # the child's alone
+        passed: list[int] = []  # of these, the ones that it finds by their number
+        guard = guard_for(limits)
         try:
-            out, out_child = os.pipe2(os.O_CLOEXEC)
-            ours.append(out)
-            passed.append(out_child)
-            status, status_child = os.pipe2(os.O_CLOEXEC)
-            ours.append(status)
+            out, out_child = _pipe(kept, given)
+            status, status_child = _pipe(kept, given)
             passed.append(status_child)
             arguments = [*arguments, "--json-status-fd", str(status_child)]
             if not command.insecure:
-                arguments += ["--seccomp", str(_memory_file(b"seccomp", _filter(), passed))]
+                arguments += ["--seccomp", str(_memory_file("seccomp", _filter(), given, passed))]
             switched = command.uid != 0 and self._form.powers != "single"
             if command.uid and not switched:
                 # There is one id, and it can have any name.
                 arguments += ["--unshare-user", "--uid", str(command.uid), "--gid", str(command.gid)]
             elif switched:
-                code = switch_program(command)
-                arguments += ["--perms", "0555", "--ro-bind-data", str(_memory_file(b"switch", code, passed)), _SWITCH]
+                code = _memory_file("switch", switch_program(command), given, passed)
+                arguments += ["--perms", "0555", "--ro-bind-data", str(code), _SWITCH]
             stdin = subprocess.DEVNULL
             if command.stdin is not None:
-                stdin = _memory_file(b"stdin", command.stdin, passed)
-            guard = guard_for(limits)
-            blocked = None
+                stdin = _memory_file("stdin", command.stdin, given, [])
+            unblock = None
             if guard is not None:
-                blocker, blocked = os.pipe2(os.O_CLOEXEC)
+                blocker, unblock = os.pipe2(os.O_CLOEXEC)
+                given.append(blocker)
                 passed.append(blocker)
-                ours.append(blocked)
+                kept.append(unblock)
                 arguments += ["--block-fd", str(blocker)]
             # Process 1 shows its command line to the RUN: nothing of this machine's paths stands in it.
             hidden = b"".join(os.fsencode(argument) + b"\0" for argument in arguments)
-            visible = ["init", "--args", str(_memory_file(b"arguments", hidden, passed)), "--"]
+            visible = ["init", "--args", str(_memory_file("arguments", hidden, given, passed)), "--"]
             visible += [*([_SWITCH] if switched else []), *command.arguments]
+            as_root = not command.uid
             try:
                 process = subprocess.Popen(
                     visible, executable=self._program, stdin=stdin, stdout=out_child, stderr=out_child,
-                    env=dict(command.environment), cwd="/",
-                    pass_fds=passed, umask=0o022, group=command.gid if not command.uid and command.gid else None,
-                    extra_groups=command.groups if not command.uid and self._form.powers != "single" else None,
+                    env=dict(command.environment), cwd="/", pass_fds=passed, umask=0o022,
+                    group=command.gid if as_root and command.gid else None,
+                    extra_groups=command.groups if as_root and self._form.powers != "single" else None,
                 )  # fmt: skip
             except (OSError, ValueError) as error:
                 raise SandboxError(f"bubblewrap does not start: {error}") from error
-            while passed:
-                os.close(passed.pop())
-            try:
-                return _Watch(process, out, status, blocked, guard, limits, output, stop).to_the_end()
-            finally:
-                if guard is not None:
-                    guard.close()
-        finally:
-            for descriptor in (*ours, *passed):
+            return _Running(process, out, status, unblock, guard, kept)
+        except BaseException:
+            for descriptor in kept:
                 os.close(descriptor)
+            if guard is not None:
+                guard.close()
+            raise
+        finally:
+            for descriptor in given:
+                os.close(descriptor)
+
+
+class _Running:
+    """A bubblewrap that was started, with our ends of its pipes."""
+
+    def __init__(
+        self, process: "subprocess.Popen[bytes]", out: int, status: int, unblock: int | None, guard: Guard | None,
+        kept: list[int],
+    ) -> None:  # fmt: skip
+        self.process = process
+        self.out = out
+        self.status = status
+        self.unblock = unblock
+        self.guard = guard
+        self._kept = kept
+
+    def close(self) -> None:
+        for descriptor in self._kept:
+            os.close(descriptor)
+        if self.guard is not None:
+            self.guard.close()
 
 
 class _Watch:
     """One running sandbox: its output goes on at once, its end is certain."""
 
-    def __init__(
-        self, process: "subprocess.Popen[bytes]", out: int, status: int, blocked: int | None, guard: Guard | None,
-        limits: Limits, output: Output, stop: Stop,
-    ) -> None:  # fmt: skip
-        self._process = process
-        self._out = out
-        self._status = status
-        self._blocked = blocked
-        self._guard = guard
+    def __init__(self, running: _Running, limits: Limits, output: Output, stop: Stop) -> None:
+        self._process = running.process
+        self._out = running.out
+        self._status = running.status
+        self._blocked = running.unblock
+        self._guard = running.guard
         self._deadline = time.monotonic() + limits.seconds if limits.seconds else None
         self._output = output
         self._stop = stop
@@ -295,10 +329,19 @@ def _filter() -> bytes:
     return seccomp.program()
 
 
-def _memory_file(name: bytes, data: bytes, opened: list[int]) -> int:
+def _pipe(kept: list[int], given: list[int]) -> tuple[int, int]:
+    """A pipe from a child to us."""
+    ours, theirs = os.pipe2(os.O_CLOEXEC)
+    kept.append(ours)
+    given.append(theirs)
+    return ours, theirs
+
+
+def _memory_file(name: str, data: bytes, opened: list[int], passed: list[int]) -> int:
     """A descriptor from which a child reads `data`."""
-    file = os.memfd_create(name.decode(), os.MFD_CLOEXEC)
+    file = os.memfd_create(name, os.MFD_CLOEXEC)
     opened.append(file)
+    passed.append(file)
     at = 0
     while at < len(data):
         at += os.write(file, data[at:])

@@ -64,7 +64,7 @@ def _config(source: "Shelf", found: "Inspected") -> Any:
         data = stream.read()
     try:
         return msgspec.json.decode(data)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return {}  # an artifact, whose configuration is its own business
 
 

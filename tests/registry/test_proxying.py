@@ -12,7 +12,7 @@ from pipeyard.errors import RegistryError
 from pipeyard.oci import Digest
 from pipeyard.registry.exchange import Document
 from pipeyard.registry.store import ContentStore
-from tests.registry.running import Client, digest_of, open_registry, until
+from tests.registry.running import Client, digest_of, open_registry, registry_process, until
 
 
 class Behind:
@@ -129,3 +129,17 @@ def test_a_pull_is_noted_for_lifecycle_policies(store: ContentStore) -> None:
         client("GET", "/v2/team/app/manifests/v1")
         until(lambda: timed.catalog.images("team/app")[0].pulled_ms == 5_000_000)
     timed.close()
+
+
+def test_a_registry_process_is_the_cache_of_another_one(tmp_path: Path) -> None:
+    with registry_process(tmp_path / "behind", "--anonymous", "push") as upstream:
+        host = f"127.0.0.1:{upstream.port}"
+        _, data = Client(upstream.port).push_image("library/app", "v1", b"layer")
+        (tmp_path / "cache").mkdir()
+        (tmp_path / "cache/pipeyard.toml").write_text(f'[registries."{host}"]\nproxy = true\n')
+        with registry_process(tmp_path / "cache", "--anonymous", "push") as server:
+            client = Client(server.port)
+            assert client("GET", f"/v2/library/app/manifests/v1?ns={host}").body == data
+            upstream.kill()
+            assert client("GET", f"/v2/library/app/manifests/v1?ns={host}").body == data
+            assert client("GET", f"/v2/library/app/blobs/{digest_of(b'layer')}?ns={host}").status == 502

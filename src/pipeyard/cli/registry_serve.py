@@ -1,13 +1,20 @@
 """`pipeyard registry serve`: the embedded registry over HTTP."""
 
 import signal
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
-from pipeyard.cli.start import settings_from
+from pipeyard.cli.start import environment, settings_from
 from pipeyard.errors import InputError
+from pipeyard.settings import Settings
+
+if TYPE_CHECKING:
+    from contextlib import ExitStack
+
+    from pipeyard.registry.server.proxying import Upstream
 
 
 @click.command("serve")
@@ -40,6 +47,8 @@ def serve_registry(
     require_blobs: bool = False,
 ) -> None:
     """Serves until SIGINT or SIGTERM. Says on stderr where, and where the password is."""
+    from contextlib import ExitStack
+
     from pipeyard.registry.server.access import Access, User
     from pipeyard.registry.server.app import registry_app
     from pipeyard.registry.server.serving import bind, kept_secret, serve, tls_context
@@ -63,13 +72,32 @@ def serve_registry(
     def ready() -> None:
         click.echo(f"registry at {'https' if tls else 'http'}://{shown}:{listening.getsockname()[1]}", err=True)
 
-    try:
+    with ExitStack() as parts:
+        parts.callback(store.close)
         serve(
-            registry_app(store, access, sparse=not require_blobs),
+            registry_app(store, access, sparse=not require_blobs, upstreams=_upstreams(settings, parts)),
             listening,
             tls=tls,
             ready=ready,
             stop_signals=(signal.SIGINT, signal.SIGTERM),
         )
-    finally:
-        store.close()
+
+
+def _upstreams(settings: Settings, parts: "ExitStack") -> "Mapping[str, Upstream]":
+    """The registries with `proxy = true`; the client is opened only for them."""
+    hosts = [host for host, one in settings.registries.items() if one.proxy]
+    if not hosts:
+        return {}
+    from pipeyard.registry.client import access_from, open_registries
+    from pipeyard.registry.credentials import keychain_from
+    from pipeyard.registry.server.upstreams import ClientUpstream
+
+    environ = environment()
+    reached = access_from(
+        mirrors=settings.registry_mirrors,
+        insecure=settings.insecure_registries,
+        registries=settings.registries,
+        environ=environ,
+    )
+    registries = parts.enter_context(open_registries(reached, keychain_from(environ)))
+    return {host: ClientUpstream(registries, host) for host in hosts}

@@ -1,8 +1,8 @@
 """Pull-through cache: what an upstream registry has can be pulled here, and is kept.
 
-A repository `docker.io/library/alpine` here is `library/alpine` there; clients that use us as a mirror name the host
-in the query parameter `ns` (distribution-spec, "Registry Proxying"). A tag is asked for upstream at most once in
-`fresh_s`; while upstream does not answer, what is here is served.
+A repository `docker.io/library/alpine` here is `library/alpine` there (`localhost-5000/...` for a host with a port);
+clients that use us as a mirror name the host in the query parameter `ns` (distribution-spec, "Registry Proxying"). A
+tag is asked for upstream at most once in `fresh_s`; while upstream does not answer, what is here is served.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import BinaryIO, Protocol
 
-from pipeyard.errors import RegistryError
+from pipeyard.errors import PipeyardError, RegistryError
 from pipeyard.oci import Digest, parse_digest
 from pipeyard.registry.exchange import Document
 from pipeyard.registry.manifests import examine
@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 class Upstream(Protocol):
-    """One registry behind. All methods raise RegistryError, or OSError, when it does not answer well."""
+    """One registry behind. Methods raise a PipeyardError or OSError when it does not answer well."""
 
     def digest(self, repository: str, tag: str) -> Digest | None:
         """What a tag names now, or None when there is no such tag."""
@@ -42,7 +42,9 @@ class Proxy:
 
     def __init__(self, store: ContentStore, upstreams: Mapping[str, Upstream], fresh_s: float = FRESH_S) -> None:
         self._store = store
-        self._upstreams = upstreams
+        # A port's colon cannot be in a repository's name.
+        self._prefixes = {host: host.replace(":", "-") for host in upstreams}
+        self._upstreams = {self._prefixes[host]: upstream for host, upstream in upstreams.items()}
         self._fresh_ms = int(fresh_s * 1000)
         self._asked_ms: dict[tuple[str, str], int] = {}
         self._coming: dict[tuple[str, str], asyncio.Future[None]] = {}  # what several clients wait for comes once
@@ -55,7 +57,8 @@ class Proxy:
 
     def local_name(self, name: str, namespace: str) -> str:
         """The repository here that a mirror's client means."""
-        return f"{namespace}/{name}" if namespace in self._upstreams else name
+        prefix = self._prefixes.get(namespace)
+        return f"{prefix}/{name}" if prefix else name
 
     async def bring_manifest(self, name: str, key: str) -> None:
         """Afterwards the manifest is in the store, if it is anywhere. Raises Refusal (502)."""
@@ -78,7 +81,7 @@ class Proxy:
             coming.add_done_callback(lambda _: self._coming.pop((name, key), None))
         try:
             await asyncio.shield(coming)  # one client that goes away does not take it from the others
-        except (RegistryError, OSError) as error:
+        except (PipeyardError, OSError) as error:
             status, code = 502, "MANIFEST_UNKNOWN"
             if isinstance(error, RegistryError) and error.status in (404, 429):
                 status, code = error.status, error.code or ("TOOMANYREQUESTS" if error.status == 429 else code)
@@ -105,7 +108,7 @@ class Proxy:
             if document is not None:
                 facts = examine(document.data, document.media_type, digest)
                 self._store.put(name, [facts], [] if by_digest else [key], adopt=True, sparse=True)
-        except (RegistryError, OSError) as error:
+        except (PipeyardError, OSError) as error:
             if here is None:
                 raise
             _log.warning("%s does not answer, serving what is here of %s: %s", host, name, error)

@@ -4,6 +4,7 @@ Source: the AWS provider's documentation, "Attribute Reference" of each resource
 a deployment.
 """
 
+import uuid
 from collections.abc import Callable, Mapping
 
 from msgspec import Struct
@@ -113,13 +114,14 @@ def _role(entries: Mapping[str, Value], inputs: Inputs, region: str) -> dict[str
 
 
 def _connection(service: str) -> Callable[[Mapping[str, Value], Inputs, str], dict[str, Value]]:
-    # The last part of a connection's ARN is drawn by the service. Settings find a connection by its ARN, so that an
-    # ARN with the name in that place serves people who never deployed it, and is the same on every reading.
+    # The service draws the last part of a connection's ARN. Here it follows from the name, so that settings can find
+    # a connection by its ARN, and it is the same on every reading.
     def attributes(entries: Mapping[str, Value], inputs: Inputs, region: str) -> dict[str, Value]:
         name = entries.get("name")
         if name is None or not isinstance(name.raw, str):
             return {}
-        arn = text(f"arn:{inputs.partition}:{service}:{region}:{inputs.account_id}:connection/{name.raw}")
+        drawn = uuid.uuid5(uuid.NAMESPACE_URL, f"{service}:{region}:{inputs.account_id}:{name.raw}")
+        arn = text(f"arn:{inputs.partition}:{service}:{region}:{inputs.account_id}:connection/{drawn}")
         return {"arn": arn, "id": arn}
 
     return attributes

@@ -4,16 +4,18 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeyard.definition.documents import Items, Leaf, Node, Table, parse_document, parse_json, parse_yaml, plain
 from pipeyard.errors import InputError, Place
 
-scalars = st.none() | st.booleans() | st.integers(-(10**12), 10**12) | st.text(max_size=20)
+# PyYAML writes some of the characters that YAML 1.1 takes for line breaks without quotes.
+_text = st.text(st.characters(blacklist_characters="\x85\u2028\u2029"), max_size=20)
+scalars = st.none() | st.booleans() | st.integers(-(10**12), 10**12) | _text
 trees = st.recursive(
     scalars,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_text, inner, max_size=4),
     max_leaves=20,
 )
 
@@ -29,11 +31,13 @@ def at(node: Node, *keys: str | int) -> Node:
     return node
 
 
+@settings(deadline=None)
 @given(trees, st.sampled_from([None, 1, "\t"]))
 def test_json_reads_as_the_standard_library_reads_it(tree: Any, indent: int | str | None) -> None:
     assert plain(parse_json(json.dumps(tree, indent=indent), "x.json")) == tree
 
 
+@settings(deadline=None)
 @given(trees)
 def test_yaml_written_by_a_yaml_library_reads_back(tree: Any) -> None:
     import yaml
@@ -41,6 +45,7 @@ def test_yaml_written_by_a_yaml_library_reads_back(tree: Any) -> None:
     assert plain(parse_yaml(yaml.safe_dump(tree, allow_unicode=True), "x.yaml")) == tree
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_what_json_refuses_is_refused_with_a_place(text: str) -> None:
     try:

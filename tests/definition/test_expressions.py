@@ -1,7 +1,7 @@
 """References to variables in configurations."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeyard.definition.expressions import Reference, UnresolvedReference, parse_expression, resolve, resolve_all
@@ -11,6 +11,7 @@ names = st.text("abcXYZ019@_-", min_size=1, max_size=8)
 literals = st.text(st.characters(blacklist_characters="#{", blacklist_categories=["Cs"]), max_size=10)
 
 
+@settings(deadline=None)
 @given(st.lists(st.one_of(literals, st.tuples(names, names)), max_size=6))
 def test_resolving_puts_each_value_in_its_place(parts: list[str | tuple[str, str]]) -> None:
     text = "".join(part if isinstance(part, str) else f"#{{{part[0]}.{part[1]}}}" for part in parts)

@@ -195,6 +195,14 @@ def test_unknown_values_that_only_a_cloud_needs_are_left_out_without_noise(tmp_p
     assert reading.problems == ()
     assert reading.definition is not None
     assert reading.definition.pipelines[0].role_arn is None
+    store = reading.definition.pipelines[0].artifact_store
+    assert store is not None
+    assert (store.location, store.encryption_key) == ("b", None)
+    properties["ArtifactStore"]["Location"] = {"Fn::ImportValue": "bucket"}
+    path.write_text(json.dumps(document))
+    without = read(path).definition
+    assert without is not None
+    assert without.pipelines[0].artifact_store is None
 
 
 def test_the_model_prints_as_the_service_prints_it_and_reads_back_equal() -> None:

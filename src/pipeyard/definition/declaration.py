@@ -21,8 +21,8 @@ StructT = TypeVar("StructT", bound=msgspec.Struct)
 V2_ONLY_PROVIDERS = frozenset({"Commands", "ECRBuildAndPublish", "InspectorScan", "EC2", "EKS"})
 """Source: CodePipeline User Guide, "What type of pipeline is right for me?" and the action references."""
 
-_CLOUD_ONLY = frozenset({"roleArn", "encryptionKey", "artifactStore", "artifactStores"})
-"""What nothing here needs: an unknown in it is left out without noise."""
+_CLOUD_ONLY = frozenset({"roleArn", "encryptionKey"})
+"""What nothing here needs: when it is not known, it is left out without noise. So is a store in an unknown bucket."""
 
 
 class Notes:
@@ -193,7 +193,7 @@ class _Builder:
                 )
                 failed = True
                 continue
-            if _absent(child) or (isinstance(child, Unknown) and wire in _CLOUD_ONLY):
+            if _absent(child) or _is_left_to_the_cloud(wire, child, self.spell):
                 continue
             attribute, annotation, _ = known[wire]
             try:
@@ -268,6 +268,15 @@ class _Builder:
             given = repr(node.text) if isinstance(node, Leaf) else "something else"
         self.notes.error(f"{what} must be {expected}, not {given}", node.place, rule="wrong-type")
         return _Wrong()
+
+
+def _is_left_to_the_cloud(wire: str, node: Node, spell: Callable[[str], str]) -> bool:
+    if wire in _CLOUD_ONLY:
+        return first_unknown(node) is not None
+    if wire in ("artifactStore", "artifactStores"):
+        location = node.get(spell("location")) if isinstance(node, Table) else None
+        return isinstance(node, Unknown) or isinstance(location, Unknown)
+    return False
 
 
 def _absent(node: Node | None) -> bool:

@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 
 from pipeyard.registry.server.access import Access
 from pipeyard.registry.server.app import registry_app
-from pipeyard.registry.server.http_server import App, HttpServer, Limits
+from pipeyard.registry.server.asgi import App
+from pipeyard.registry.server.http_server import HttpServer, Limits
 from pipeyard.registry.server.serving import bind
 from pipeyard.registry.store import ContentStore
 

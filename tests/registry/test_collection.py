@@ -37,7 +37,7 @@ def age(store: ContentStore) -> None:
 
 
 def forget_link_times(store: ContentStore) -> None:
-    with store.catalog.writing() as db:
+    with store.catalog.database.writing() as db:
         db.execute("UPDATE link SET linked_ms = 0")
 
 

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeyard.registry.server.asgi import Message, Receive, Send
 from pipeyard.registry.server.http_requests import BadRequest, ChunkedBody, parse_head
-from pipeyard.registry.server.http_server import Limits, Message, Receive, Send
+from pipeyard.registry.server.http_server import Limits
 from tests.registry.running import digest_of, registry_process, serving
 
 

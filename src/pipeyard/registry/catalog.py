@@ -1,13 +1,6 @@
-"""What repositories hold: manifests, tags, links to blobs. One SQLite file, so that a publication is one transaction.
+"""What repositories hold: manifests, tags, links to blobs. One database, so that a publication is one transaction."""
 
-Plain `sqlite3` and not SQLAlchemy, against the house's rule for tables: this file is opened by every build that
-publishes, sqlite3 imports in 5 ms and SQLAlchemy in 150, and there is no second database to be portable to.
-Readers never wait (write-ahead log); writers of several processes take turns for up to `BUSY_S`.
-"""
-
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,59 +8,12 @@ from msgspec import Struct
 
 from pipeyard.errors import InputError, RegistryError
 from pipeyard.oci import Digest
+from pipeyard.registry.database import Database
 from pipeyard.registry.manifests import ManifestFacts
 from pipeyard.registry.reference import is_repository_name, is_tag
 
 if TYPE_CHECKING:
     import sqlite3
-
-BUSY_S = 60.0
-_VERSION = 1
-_SCHEMA = """
-CREATE TABLE repository (
-    id INTEGER PRIMARY KEY,
-    name TEXT NOT NULL UNIQUE,
-    created_ms INTEGER NOT NULL,
-    immutable INTEGER NOT NULL DEFAULT 0,
-    lifecycle TEXT NOT NULL DEFAULT ''
-);
-CREATE TABLE manifest (
-    id INTEGER PRIMARY KEY,
-    repository INTEGER NOT NULL REFERENCES repository ON DELETE CASCADE,
-    digest TEXT NOT NULL,
-    media_type TEXT NOT NULL,
-    artifact_type TEXT NOT NULL,
-    subject TEXT,
-    image_bytes INTEGER NOT NULL,
-    pushed_ms INTEGER NOT NULL,
-    pulled_ms INTEGER NOT NULL DEFAULT 0,
-    data BLOB NOT NULL,
-    UNIQUE (repository, digest)
-);
-CREATE INDEX manifest_subject ON manifest (repository, subject) WHERE subject IS NOT NULL;
-CREATE TABLE child (
-    manifest INTEGER NOT NULL REFERENCES manifest ON DELETE CASCADE,
-    digest TEXT NOT NULL,
-    is_manifest INTEGER NOT NULL,
-    PRIMARY KEY (manifest, digest)
-) WITHOUT ROWID;
-CREATE INDEX child_digest ON child (digest);
-CREATE TABLE tag (
-    repository INTEGER NOT NULL REFERENCES repository ON DELETE CASCADE,
-    name TEXT NOT NULL,
-    manifest INTEGER NOT NULL REFERENCES manifest ON DELETE CASCADE,
-    tagged_ms INTEGER NOT NULL,
-    PRIMARY KEY (repository, name)
-) WITHOUT ROWID;
-CREATE INDEX tag_manifest ON tag (manifest);
-CREATE TABLE link (
-    repository INTEGER NOT NULL REFERENCES repository ON DELETE CASCADE,
-    digest TEXT NOT NULL,
-    linked_ms INTEGER NOT NULL,
-    PRIMARY KEY (repository, digest)
-) WITHOUT ROWID;
-CREATE INDEX link_digest ON link (digest);
-"""
 
 
 class RepositoryRecord(Struct, frozen=True, kw_only=True):
@@ -98,23 +44,18 @@ class ImageRecord(Struct, frozen=True, kw_only=True):
 
 
 class Catalog:
-    """Safe for any number of threads and processes."""
+    """Questions and changes, each one transaction. Safe for any number of threads and processes."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._idle: list[sqlite3.Connection] = []  # append and pop are atomic: a connection has one user at a time
-        self._opening = threading.Lock()  # guards _ready
-        self._ready = False
-        self._turn = threading.Lock()  # SQLite's own waiting polls with pauses; threads of one process need not
+        self.database = Database(path)
 
     def close(self) -> None:
-        while self._idle:
-            self._idle.pop().close()
+        self.database.close()
 
     # Repositories
 
     def repository(self, name: str) -> RepositoryRecord | None:
-        with self.reading() as db:
+        with self.database.reading() as db:
             row = db.execute(
                 "SELECT name, created_ms, immutable, lifecycle FROM repository WHERE name = ?", (name,)
             ).fetchone()
@@ -122,7 +63,7 @@ class Catalog:
 
     def repositories(self, after: str = "", limit: int = -1) -> tuple[RepositoryRecord, ...]:
         """In the order of their names."""
-        with self.reading() as db:
+        with self.database.reading() as db:
             rows = db.execute(
                 "SELECT name, created_ms, immutable, lifecycle FROM repository WHERE name > ? ORDER BY name LIMIT ?",
                 (after, limit),
@@ -133,18 +74,18 @@ class Catalog:
         """False when it exists. Raises InputError for a name that is none."""
         if not is_repository_name(name):
             raise InputError(f"{name[:300]!r} is not a repository name")
-        with self.writing() as db:
+        with self.database.writing() as db:
             done = db.execute("INSERT OR IGNORE INTO repository (name, created_ms) VALUES (?, ?)", (name, now_ms))
             return done.rowcount > 0
 
     def delete_repository(self, name: str) -> bool:
         """With all manifests and tags; False when there is none."""
-        with self.writing() as db:
+        with self.database.writing() as db:
             return db.execute("DELETE FROM repository WHERE name = ?", (name,)).rowcount > 0
 
     def configure(self, name: str, *, immutable: bool | None = None, lifecycle: str | None = None) -> None:
         """Changes what is given. Raises RegistryError (NAME_UNKNOWN)."""
-        with self.writing() as db:
+        with self.database.writing() as db:
             repository = _id(db, name)
             if immutable is not None:
                 db.execute("UPDATE repository SET immutable = ? WHERE id = ?", (int(immutable), repository))
@@ -158,18 +99,18 @@ class Catalog:
 
         A power failure may undo it until the next `put`, which is when a client is told that its image is stored.
         """
-        with self.writing(durable=False) as db:
+        with self.database.writing(durable=False) as db:
             _link(db, _make(db, name, now_ms), digests, now_ms)
 
     def linked(self, name: str, digest: Digest) -> bool:
-        with self.reading() as db:
+        with self.database.reading() as db:
             return db.execute(
                 "SELECT 1 FROM link JOIN repository ON id = repository WHERE name = ? AND digest = ?", (name, digest)
             ).fetchone() is not None  # fmt: skip
 
     def names(self, name: str, digest: Digest) -> bool:
         """Whether a manifest of the repository refers to a blob or manifest."""
-        with self.reading() as db:
+        with self.database.reading() as db:
             row = db.execute(
                 "SELECT 1 FROM child JOIN manifest ON manifest.id = manifest"
                 " JOIN repository ON repository.id = repository WHERE child.digest = ? AND repository.name = ? LIMIT 1",
@@ -179,7 +120,7 @@ class Catalog:
 
     def holders(self, digest: Digest) -> tuple[str, ...]:
         """Repositories in which a blob is readable."""
-        with self.reading() as db:
+        with self.database.reading() as db:
             rows = db.execute(
                 "SELECT name FROM link JOIN repository ON id = repository WHERE digest = ? ORDER BY name", (digest,)
             ).fetchall()
@@ -190,7 +131,7 @@ class Catalog:
 
         Raises RegistryError (405, UNSUPPORTED) while a manifest of the repository needs it.
         """
-        with self.writing() as db:
+        with self.database.writing() as db:
             repository = _id(db, name)
             row = db.execute(
                 "SELECT manifest.digest FROM child JOIN manifest ON id = manifest"
@@ -229,7 +170,7 @@ class Catalog:
             if not is_tag(tag):
                 raise RegistryError(f"{tag[:200]!r} is not a tag", status=400, code="MANIFEST_INVALID")
         missing: list[Digest] = []
-        with self.writing() as db:
+        with self.database.writing() as db:
             repository = _make(db, name, now_ms)
             _link(db, repository, adopt, now_ms)
             row_id = 0
@@ -251,13 +192,13 @@ class Catalog:
     def manifest(self, name: str, key: str) -> StoredManifest | None:
         """By tag, or by digest when `key` contains a colon."""
         question = _BY_DIGEST if ":" in key else _BY_TAG
-        with self.reading() as db:
+        with self.database.reading() as db:
             row = db.execute(question, (name, key)).fetchone()
         return StoredManifest(digest=row[0], media_type=row[1], data=row[2]) if row else None
 
     def tags(self, name: str, after: str = "", limit: int = -1) -> tuple[str, ...]:
         """In the order of their bytes. Raises RegistryError (NAME_UNKNOWN)."""
-        with self.reading() as db:
+        with self.database.reading() as db:
             rows = db.execute(
                 "SELECT name FROM tag WHERE repository = ? AND name > ? ORDER BY name LIMIT ?",
                 (_id(db, name), after, limit),
@@ -266,7 +207,7 @@ class Catalog:
 
     def referrers(self, name: str, subject: Digest) -> tuple[StoredManifest, ...]:
         """Manifests whose subject it is, oldest first; the subject itself need not exist."""
-        with self.reading() as db:
+        with self.database.reading() as db:
             rows = db.execute(
                 "SELECT digest, media_type, data FROM manifest JOIN repository ON repository.id = repository"
                 " WHERE name = ? AND subject = ? ORDER BY manifest.id",
@@ -276,7 +217,7 @@ class Catalog:
 
     def images(self, name: str) -> tuple[ImageRecord, ...]:
         """Every manifest of a repository, newest first. Raises RegistryError (NAME_UNKNOWN)."""
-        with self.snapshot() as db:
+        with self.database.snapshot() as db:
             repository = _id(db, name)
             tags: dict[int, list[str]] = {}
             for row_id, tag in db.execute("SELECT manifest, name FROM tag WHERE repository = ?", (repository,)):
@@ -309,7 +250,7 @@ class Catalog:
         )
 
     def note_pull(self, name: str, digest: Digest, now_ms: int) -> None:
-        with self.writing(durable=False) as db:
+        with self.database.writing(durable=False) as db:
             db.execute(
                 "UPDATE manifest SET pulled_ms = ? WHERE digest = ? AND repository ="
                 " (SELECT id FROM repository WHERE name = ?)",
@@ -318,7 +259,7 @@ class Catalog:
 
     def delete_tag(self, name: str, tag: str) -> bool:
         """The manifest stays. False when there is no such tag."""
-        with self.writing() as db:
+        with self.database.writing() as db:
             done = db.execute("DELETE FROM tag WHERE repository = ? AND name = ?", (_id(db, name), tag))
             return done.rowcount > 0
 
@@ -328,7 +269,7 @@ class Catalog:
         Raises RegistryError (405, UNSUPPORTED) while an index that is not deleted with them holds one of them.
         """
         chosen = tuple(dict.fromkeys(digests))
-        with self.writing() as db:
+        with self.database.writing() as db:
             repository = _id(db, name)
             count = 0
             for digest in chosen:
@@ -352,7 +293,7 @@ class Catalog:
 
     def release_links(self, unused_since_ms: int, in_use: Callable[[Digest], bool]) -> tuple[tuple[str, Digest], ...]:
         """Forgets links that are older, that no manifest of their repository needs and that are not `in_use`."""
-        with self.writing(durable=False) as db:
+        with self.database.writing(durable=False) as db:
             rows = db.execute(
                 "SELECT repository, name, digest FROM link JOIN repository ON id = repository WHERE linked_ms <= ?"
                 " AND NOT EXISTS (SELECT 1 FROM child JOIN manifest ON manifest.id = child.manifest"
@@ -367,55 +308,6 @@ class Catalog:
         """Whether a repository links a blob; asked inside `writing`, so that nothing can come between."""
         return db.execute("SELECT 1 FROM link WHERE digest = ? LIMIT 1", (digest,)).fetchone() is not None
 
-    # Connections
-
-    @contextmanager
-    def reading(self) -> Iterator["sqlite3.Connection"]:
-        """For single questions: each sees the last committed state."""
-        connection = self._idle.pop() if self._idle else self._connect()
-        try:
-            yield connection
-        finally:
-            self._idle.append(connection)
-
-    @contextmanager
-    def snapshot(self) -> Iterator["sqlite3.Connection"]:
-        """For several questions that must agree with each other."""
-        with self.reading() as db:
-            db.execute("BEGIN")
-            try:
-                yield db
-            finally:
-                db.execute("ROLLBACK")
-
-    @contextmanager
-    def writing(self, *, durable: bool = True) -> Iterator["sqlite3.Connection"]:
-        """One transaction, alone; durable when the block is left well, and never happened otherwise."""
-        with self._turn, self.reading() as db:
-            db.execute("PRAGMA synchronous = FULL" if durable else "PRAGMA synchronous = NORMAL")
-            db.execute("BEGIN IMMEDIATE")
-            try:
-                yield db
-                db.execute("COMMIT")
-            except BaseException:
-                if db.in_transaction:
-                    db.execute("ROLLBACK")
-                raise
-
-    def _connect(self) -> "sqlite3.Connection":
-        import sqlite3
-
-        connection = sqlite3.connect(
-            self._path, timeout=BUSY_S, isolation_level=None, check_same_thread=False, cached_statements=64
-        )
-        connection.execute("PRAGMA foreign_keys = ON")
-        if not self._ready:
-            with self._opening:
-                if not self._ready:
-                    _prepare(connection)
-                    self._ready = True
-        return connection
-
 
 _BY_DIGEST = (
     "SELECT digest, media_type, data FROM manifest WHERE repository = (SELECT id FROM repository WHERE name = ?)"
@@ -425,27 +317,6 @@ _BY_TAG = (
     "SELECT digest, media_type, data FROM manifest WHERE id = (SELECT manifest FROM tag"
     " WHERE repository = (SELECT id FROM repository WHERE name = ?) AND name = ?)"
 )
-
-
-def _prepare(db: "sqlite3.Connection") -> None:
-    db.execute("PRAGMA journal_mode = WAL")
-    if db.execute("PRAGMA user_version").fetchone()[0] == _VERSION:
-        return
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        found = db.execute("PRAGMA user_version").fetchone()[0]
-        if found > _VERSION:
-            raise RegistryError(f"the registry's catalog has format {found}, this pipeyard knows {_VERSION}")
-        if found == 0:
-            for statement in _SCHEMA.split(";"):
-                if statement.strip():
-                    db.execute(statement)
-            db.execute(f"PRAGMA user_version = {_VERSION}")
-        db.execute("COMMIT")
-    except BaseException:
-        if db.in_transaction:
-            db.execute("ROLLBACK")
-        raise
 
 
 def _repository(row: tuple[str, int, int, str]) -> RepositoryRecord:

@@ -45,7 +45,7 @@ def collect(
     candidates = _unused(store, horizon_s)
     while batch := list(islice(candidates, _BATCH)):
         stop.check()
-        with store.catalog.writing(durable=False) as db:
+        with store.catalog.database.writing(durable=False) as db:
             for digest, is_old in batch:
                 size = 0
                 if is_old and not store.catalog.needed(db, digest):

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from pipeyard.errors import DigestMismatch, InputError, RegistryError
 from pipeyard.oci import Digest, parse_digest
-from pipeyard.registry.server.http_server import Message, Receive, Send
+from pipeyard.registry.server.asgi import Message, Receive, Send
 
 _PIECE = 1 << 18
 

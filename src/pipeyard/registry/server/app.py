@@ -24,9 +24,9 @@ from pipeyard.registry.server.answers import (
     read_digest,
     send_answer,
 )
+from pipeyard.registry.server.asgi import App, Message, Receive, Send
 from pipeyard.registry.server.content import Content
 from pipeyard.registry.server.gate import Gate
-from pipeyard.registry.server.http_server import App, Message, Receive, Send
 from pipeyard.registry.server.proxying import Proxy, Upstream
 from pipeyard.registry.server.uploading import Uploading
 from pipeyard.registry.store import ContentStore

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from pipeyard.errors import InputError
 from pipeyard.files import locked, replace_file
-from pipeyard.registry.server.http_server import App, HttpServer, Limits
+from pipeyard.registry.server.asgi import App
+from pipeyard.registry.server.http_server import HttpServer, Limits
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -16,6 +16,7 @@ from pipeyard.registry.client.copying import copy_image
 from pipeyard.registry.credentials import Credential, FixedKeychain
 from pipeyard.registry.exchange import Document, Offer
 from pipeyard.registry.reference import Reference
+from pipeyard.registry.store import ContentStore
 from pipeyard.threads import StopSignal
 from tests.registry_client.conftest import QUICK
 from tests.registry_client.faulty_proxy import FaultyProxy
@@ -143,6 +144,35 @@ def test_tags_are_listed_and_deleted(our_registry: str, registries: Registries, 
     assert repository.head("a") is None
 
 
+def test_what_was_fetched_once_is_not_fetched_again(
+    our_registry: str, registries: Registries, name: str, tmp_path: Path
+) -> None:
+    image = sample_index(("amd64", sample(13)))
+    push(image, registries.destination(Reference(our_registry, name)), ("1",))
+    store = ContentStore(tmp_path)
+    with FaultyProxy(our_registry) as proxy:
+        for _ in range(2):
+            proxy.use(lambda seen: None)
+            origin = registries.origin(kept=store)
+            found = origin.resolve(Reference(proxy.host, name, "1"), AMD64)
+            for layer in found.manifest.layers:
+                with origin.read(found, layer) as stream:
+                    assert stream.read() == image.blobs[layer.digest][1]
+        assert [(seen.method, seen.path) for seen in proxy.seen] == [("GET", f"/v2/{name}/manifests/1")]
+
+
+def test_a_stream_that_was_not_read_to_its_end_leaves_nothing_in_the_store(
+    our_registry: str, registries: Registries, name: str, tmp_path: Path
+) -> None:
+    push(sample(14, (3_000_000,)), registries.destination(Reference(our_registry, name)), ("1",))
+    store = ContentStore(tmp_path)
+    origin = registries.origin(kept=store)
+    found = origin.resolve(Reference(our_registry, name, "1"), AMD64)
+    with origin.read(found, found.manifest.layers[0]) as stream:
+        stream.read(10)
+    assert store.size(found.manifest.layers[0].digest) is None
+
+
 def test_an_image_that_does_not_exist_is_an_input_error(registry: str, registries: Registries, name: str) -> None:
     with pytest.raises(InputError, match="there is no image"):
         registries.origin().resolve(Reference(registry, name, "nope"), AMD64)
@@ -209,7 +239,6 @@ def test_a_login_from_dockers_file_is_used_by_the_command_line(closed_registry: 
     import sys
 
     from pipeyard.registry.embedded import StoreDestination
-    from pipeyard.registry.store import ContentStore
 
     image = sample(11)
     store = ContentStore(tmp_path / "home/registry")

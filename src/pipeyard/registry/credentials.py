@@ -4,7 +4,6 @@ Source: docker/cli's config file reference ("Credential store options"), docker-
 containers-auth.json(5).
 """
 
-import subprocess
 from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -127,6 +126,7 @@ class FileKeychain:
 
     def _ask(self, helper: str, server: str, path: Path) -> Credential | None:
         import shutil
+        import subprocess
 
         if not helper or not set(helper) <= _HELPER_NAME:
             raise InputError(f"{helper[:100]!r} is not the name of a credential helper", place=Place(str(path)))

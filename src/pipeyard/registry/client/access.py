@@ -1,9 +1,9 @@
 """Every registry out there, opened once: the stack of transports, and repositories over it."""
 
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from urllib.parse import urlsplit
 
 from msgspec import Struct
 
@@ -17,7 +17,7 @@ from pipeyard.registry.client.repository import Repository
 from pipeyard.registry.client.retries import Backoff, retrying
 from pipeyard.registry.client.routes import api_host, mirrored, plain, redirected
 from pipeyard.registry.client.uploads import Patience
-from pipeyard.registry.client.wire import Network, Wire, is_loopback
+from pipeyard.registry.client.wire import Network, Wire
 from pipeyard.registry.credentials import Keychain
 from pipeyard.registry.reference import Reference
 from pipeyard.settings import RegistrySettings
@@ -31,7 +31,7 @@ class Access(Struct, frozen=True, kw_only=True):
     insecure: frozenset[str] = frozenset()  # plain HTTP, or TLS that nobody verifies
     network: Network = Network()
     backoff: Backoff = Backoff()
-    uploads: int = 4  # blobs on their way to one registry at a time
+    uploads: int = 4  # blobs on their way to one registry at a time, for all destinations together
 
 
 def access_from(
@@ -74,6 +74,8 @@ class Registries:
     def __init__(self, send: Transport, access: Access) -> None:
         self._send = send
         self._access = access
+        self._lock = threading.Lock()  # guards _turns
+        self._turns: dict[str, threading.Semaphore] = {}
 
     def repository(self, reference: Reference, access: tuple[str, ...] = ("pull",), stop: Stop = NEVER) -> Repository:
         return Repository(reference.host, reference.repository, self._send, access=access, stop=stop)
@@ -92,8 +94,13 @@ class Registries:
             observe=observe,
             step=step,
             uploads=self._access.uploads,
+            turns=self._turns_at(reference.host),
             patience=Patience(policy=self._access.backoff),
         )
+
+    def _turns_at(self, host: str) -> threading.Semaphore:
+        with self._lock:
+            return self._turns.setdefault(host, threading.Semaphore(self._access.uploads))
 
 
 @contextmanager
@@ -106,8 +113,3 @@ def open_registries(access: Access, keychain: Keychain) -> Iterator[Registries]:
         yield Registries(mirrored(redirected(authenticated(send, keychain)), access.mirrors), access)
     finally:
         wire.close()
-
-
-def speaks_http(host: str, insecure: frozenset[str]) -> bool:
-    """Whether a registry is spoken to without TLS at first."""
-    return host in insecure or is_loopback(urlsplit(f"//{host}").hostname or "")

@@ -14,7 +14,10 @@ from pipeyard.threads import Crew, Stop, StopSignal, crew
 
 
 class RemoteDestination:
-    """A Destination over one repository. Blobs travel on a crew of `uploads` threads from the first offer on."""
+    """A Destination over one repository. Blobs travel on a crew of `uploads` threads from the first offer on.
+
+    `turns` is what destinations at one registry share, so that several images together do not flood it.
+    """
 
     def __init__(
         self,
@@ -24,6 +27,7 @@ class RemoteDestination:
         observe: Observer = ignore,
         step: str = "publish",
         uploads: int = 4,
+        turns: threading.Semaphore | None = None,
         patience: Patience | None = None,
     ) -> None:
         self._repository = repository
@@ -31,6 +35,7 @@ class RemoteDestination:
         self._observe = observe
         self._step = step
         self._uploads = uploads
+        self._turns = turns or threading.Semaphore(uploads)
         self._patience = patience or Patience()
         self._lock = threading.Lock()  # guards the four below
         self._offered: set[Digest] = set()
@@ -59,7 +64,9 @@ class RemoteDestination:
         def progress(done: int) -> None:
             self._observe(Transferred(self._step, done, descriptor.size, item))
 
-        push_blob(self._repository, blob, stop=stop, progress=progress, patience=self._patience)
+        with self._turns:
+            stop.check()
+            push_blob(self._repository, blob, stop=stop, progress=progress, patience=self._patience)
         progress(descriptor.size)
 
     def publish(self, documents: Sequence[Document], tags: Sequence[str]) -> Published:

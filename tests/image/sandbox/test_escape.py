@@ -75,7 +75,8 @@ def test_kernel_memory_and_keys_are_hidden(isolated: Machine) -> None:
 
 def test_a_device_node_that_was_made_cannot_be_opened(isolated: Machine) -> None:
     ran = isolated.run(
-        "for place in /tmp/d /dev/d /dev/shm/d; do mknod $place c 1 5 2>/dev/null; cat $place 2>/dev/null | head -c 1 | wc -c; done;"
+        "for place in /tmp/d /dev/d /dev/shm/d; do"
+        "  mknod $place c 1 5 2>/dev/null; cat $place 2>/dev/null | head -c 1 | wc -c; done;"
         "mknod /tmp/disk b 254 0 2>/dev/null; dd if=/tmp/disk bs=1 count=1 2>/dev/null | wc -c"
     )
     assert ran.text.split()[-4:] == ["0", "0", "0", "0"], ran.text
@@ -95,8 +96,8 @@ def test_the_environment_and_files_of_this_machine_stay_here(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hidden-credential")
     (tmp_path / "credentials").write_text("hidden-credential")
     ran = machine.run(
-        f"env; cat {tmp_path}/credentials /proc/*/environ; cat /proc/1/root{tmp_path}/credentials; ls /oldroot /newroot;"
-        f"cat ../../../../../..{tmp_path}/credentials"
+        f"env; cat {tmp_path}/credentials /proc/*/environ; cat /proc/1/root{tmp_path}/credentials;"
+        f"ls /oldroot /newroot; cat ../../../../../..{tmp_path}/credentials"
     )
     assert "hidden-credential" not in ran.text
 
@@ -218,7 +219,8 @@ def test_writes_through_a_cache_mount_cannot_reach_beside_it(machine: Machine, t
     cache.mkdir()
     (tmp_path / "beside").write_text("mine")
     machine.run(
-        f"ln -s {tmp_path}/beside /c/link; ln -s ../beside /c/up; echo x > /c/link; echo x > /c/up; ln /c/../beside /c/hard",
+        f"ln -s {tmp_path}/beside /c/link; ln -s ../beside /c/up; echo x > /c/link; echo x > /c/up;"
+        "ln /c/../beside /c/hard",
         mounts=(HostBind(target="/c", source=cache, writable=True),),
     )
     assert (tmp_path / "beside").read_text() == "mine"

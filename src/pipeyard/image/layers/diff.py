@@ -71,6 +71,7 @@ class _Diff:
         xattrs = self._xattrs(file)
         if below is None or not self._same(below, file, status, xattrs):
             yield self._entry(path, kind, file, status, xattrs, below)
+        self._make_readable(file, status, kind)
         if kind == "dir":
             hides = below is not None and below.is_folder and (opaque or is_overlay_opaque(file))
             yield from self.walk(path, opaque=hides)
@@ -94,6 +95,14 @@ class _Diff:
             device=(os.major(status.st_rdev), os.minor(status.st_rdev)) if kind in ("char", "block") else (0, 0),
             xattrs=xattrs, content=file,
         )  # fmt: skip
+
+    def _make_readable(self, file: str, status: os.stat_result, kind: Kind) -> None:
+        """What root of a single-id namespace made unreadable (`/etc/shadow` is 0000 in some distributions) stays so for
+        us outside of it, who own it without capabilities. The entry keeps the true mode; the file on disk gets ours.
+        """
+        needed = {"file": 0o400, "dir": 0o700}.get(kind, 0)
+        if not self._form.keeps_owners and os.geteuid() != 0 and status.st_mode & needed != needed:
+            os.chmod(file, stat.S_IMODE(status.st_mode) | needed)
 
     def _owner(self, file: str, status: os.stat_result, kind: Kind, below: Found | None) -> tuple[int, int]:
         if self._form.keeps_owners:

@@ -186,8 +186,11 @@ class _Writer:
                         os.utime(name, ns=(time, time), dir_fd=parent, follow_symlinks=False)
                 else:
                     os.utime(self._root, ns=(time, time))
-            except FileNotFoundError:
-                continue
+            except (FileNotFoundError, BadArchive):
+                continue  # a later entry took its place
+            except OSError as error:
+                if error.errno not in (errno.ELOOP, errno.ENOTDIR):
+                    raise
 
     def write(self, member: Member) -> None:
         entry = member.entry

@@ -7,14 +7,14 @@ from typing import get_args
 import pytest
 
 from pipeyard.errors import InputError, RegistryError
-from pipeyard.oci import Platform
+from pipeyard.oci import ImageManifest, Platform, decode_manifest
 from pipeyard.registry.client import Registries
 from pipeyard.registry.client.copying import copy_image
 from pipeyard.registry.client.shelves import StoreShelf
 from pipeyard.registry.embedded import StoreDestination
 from pipeyard.registry.reference import Reference
 from pipeyard.registry.store import ContentStore
-from tests.registry_client.faulty_proxy import DAMAGES, Damage, Fault, FaultyProxy, from_then_on, harmless, once
+from tests.registry_client.faulty_proxy import DAMAGES, Damage, Fault, FaultyProxy, Seen, from_then_on, harmless, once
 from tests.registry_client.images import has_all, push, sample
 
 IMAGE = sample(1)
@@ -126,6 +126,41 @@ def test_one_fault_at_any_step_of_a_pull_leaves_the_image_whole_or_absent(
                 with shelf.read(descriptor) as stream:
                     assert stream.read() == data
         store.close()
+
+
+def test_an_upload_that_broke_goes_on_where_it_was(
+    proxy: FaultyProxy, registries: Registries, any_registry: str, name: str
+) -> None:
+    """Our registry keeps what arrived; one that does not (docker-registry 2.8) gets the blob again from the start."""
+    image = sample(20, (2_000_000,))
+    broken: list[int] = []
+
+    def plan(seen: Seen) -> Fault | None:
+        large = seen.method == "PUT" and int(seen.headers.get("content-length", "0")) > 1_000_000
+        if large and not broken:
+            broken.append(seen.number)
+            return Fault("drop midway")
+        return None
+
+    proxy.use(plan)
+    push(image, registries.destination(Reference(proxy.host, name)), ("1",))
+    assert has_all(registries.repository(Reference(any_registry, name)), image, "1")
+    patches = [seen for seen in proxy.seen if seen.method == "PATCH"]
+    assert [int(seen.headers["content-length"]) for seen in patches] == [1_000_000]
+    assert patches[0].headers["content-range"] == "1000000-1999999"
+
+
+def test_a_download_that_broke_goes_on_where_it_was(
+    proxy: FaultyProxy, registries: Registries, any_registry: str, name: str
+) -> None:
+    image = sample(21, (2_000_000,))
+    push(image, registries.destination(Reference(any_registry, name)), ("1",))
+    layer = decode_manifest(image.root.data)
+    assert isinstance(layer, ImageManifest)
+    proxy.use(lambda seen: Fault("truncate") if seen.number < 3 else None)
+    with registries.repository(Reference(proxy.host, name)).read(layer.layers[0]) as stream:
+        assert stream.read() == image.blobs[layer.layers[0].digest][1]
+    assert [seen.headers.get("range", "") for seen in proxy.seen][:2] == ["", "bytes=999999-"]
 
 
 def test_the_damages_of_the_proxy_are_all_tried() -> None:

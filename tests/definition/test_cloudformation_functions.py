@@ -194,6 +194,7 @@ def test_what_only_a_deployment_knows_tells_the_chain_of_references(text: str, c
         ("!Select [3, !Ref Names]", "Fn::Select: there is no value 3 in a list of 3", ""),
         ("!Join [',', x]", "the second argument of Fn::Join must be a list", ""),
         ("!Split [',']", "Fn::Split needs a list of 2 values", ""),
+        ("!Select [\u00b2, !Ref Names]", "Fn::Select needs [index, list]", ""),
         ("!Cidr [10.0.0.0/24, 300, 4]", "Fn::Cidr makes 1 to 256 blocks, not 300", ""),
         ("{'Fn::Subb': x}", "there is no function Fn::Subb", "did you mean Fn::Sub?"),
         ("!Ref Loop", "refers to itself: resource Loop -> resource Pool -> resource Loop", ""),

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from pipeyard.definition.cloudformation import open_template, parse_template, read_template
 from pipeyard.definition.declaration import Notes
-from pipeyard.definition.documents import Leaf, Table
+from pipeyard.definition.documents import Leaf, Table, read_text
 from pipeyard.definition.model import Definition
 from pipeyard.definition.places import Inputs, Keys, Places, Reading
 from pipeyard.errors import InputError, Place, Problem
@@ -53,7 +53,7 @@ def is_assembly(folder: Path) -> bool:
 def read_assembly(folder: Path, inputs: Inputs) -> Reading:
     """All pipelines of all stacks; stacks see each other's exports. Raises InputError for a broken manifest."""
     stacks = list(_stacks(folder, folder.resolve(), 0))
-    documents = [(stack, parse_template(_read(stack.template), str(stack.template))) for stack in stacks]
+    documents = [(stack, parse_template(read_text(stack.template), str(stack.template))) for stack in stacks]
     imports = dict(inputs.imports)
     for _ in stacks:  # an export may be made of an import; a chain is at most as long as there are stacks
         before = len(imports)
@@ -117,13 +117,6 @@ def _inside(folder: Path, name: str, root: Path) -> Path:
     if not path.resolve().is_relative_to(root):
         raise InputError(f"the manifest names {name!r}, which lies outside of its folder", place=Place(str(folder)))
     return path
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read {path}: {error}", place=Place(str(path))) from error
 
 
 def _exports(document: Any, stack: Stack, inputs: Inputs) -> Iterator[tuple[str, str]]:

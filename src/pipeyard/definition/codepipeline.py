@@ -8,7 +8,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from pipeyard.definition.declaration import Notes, declare_pipeline
-from pipeyard.definition.documents import Items, Node, Table, parse_document
+from pipeyard.definition.documents import Items, Node, Table, parse_document, read_text
 from pipeyard.definition.model import Definition
 from pipeyard.definition.places import Inputs, Places, Reading
 from pipeyard.errors import InputError
@@ -20,19 +20,13 @@ class CodePipelineReader(Struct, frozen=True):
     """One file of JSON or YAML."""
 
     def recognises(self, path: Path) -> bool:
-        if not path.is_file():
-            return False
         try:
-            return is_pipeline(parse_document(path.read_text(encoding="utf-8"), str(path)))
-        except (InputError, OSError, UnicodeDecodeError):
+            return is_pipeline(parse_document(read_text(path), str(path)))
+        except InputError:
             return False
 
     def read(self, path: Path, inputs: Inputs) -> Reading:
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"cannot read {path}: {error}") from error
-        return read_pipeline(parse_document(text, str(path)), str(path))
+        return read_pipeline(parse_document(read_text(path), str(path)), str(path))
 
 
 def is_pipeline(document: Node) -> bool:

@@ -8,6 +8,7 @@ own, since it is not quite YAML (tabs, surrogate pairs) and errors should speak 
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
@@ -102,6 +103,22 @@ def first_unknown(node: Node) -> Unknown | None:
 def refuse_tag(tag: str, node: Node) -> Node | None:
     """The Tag for documents that know no tags."""
     return None
+
+
+MAX_SIZE = 20_000_000
+"""Bytes. The service takes a template of 1 MB; the plan of a large Terraform folder may have more."""
+
+
+def read_text(path: Path) -> str:
+    """A document's text without a byte order mark. Raises InputError when it is no text, too large or not readable."""
+    try:
+        if path.stat().st_size > MAX_SIZE:
+            raise InputError(f"{path} has more than {MAX_SIZE} bytes", place=Place(str(path)))
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not text in UTF-8", place=Place(str(path))) from error
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}", place=Place(str(path))) from error
 
 
 def parse_document(text: str, file: str, tag: Tag = refuse_tag) -> Node:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from pipeyard.definition import cdk, cloudformation, codepipeline
-from pipeyard.definition.documents import Node, Table
+from pipeyard.definition.documents import Node, Table, read_text
 from pipeyard.definition.places import NO_INPUTS, Inputs, Reading
 from pipeyard.errors import InputError, Place
 
@@ -17,7 +17,6 @@ LOOKED_FOR = (
 )
 
 _DOCUMENTS = (".yaml", ".yml", ".json", ".template")
-_MAX_SIZE = 20_000_000  # bytes; the service takes a template of 1 MB, a plan of a large folder may have more
 
 
 def read(path: Path, inputs: Inputs = NO_INPUTS) -> Reading:
@@ -34,7 +33,7 @@ def read(path: Path, inputs: Inputs = NO_INPUTS) -> Reading:
         return _read_terraform(path.parent, inputs)
     if path.name == "manifest.json" and cdk.is_assembly(path.parent):
         return cdk.read_assembly(path.parent, inputs)
-    document = _parse(path)
+    document = cloudformation.parse_template(read_text(path), str(path))
     if _is_plan(document):
         return _read_terraform(path, inputs)
     if cloudformation.is_template(document):
@@ -84,27 +83,12 @@ def _is_plan(document: Node) -> bool:
     )
 
 
-def _parse(path: Path) -> Node:
-    return cloudformation.parse_template(_text(path), str(path))
-
-
-def _text(path: Path) -> str:
-    try:
-        if path.stat().st_size > _MAX_SIZE:
-            raise InputError(f"{path} has more than {_MAX_SIZE} bytes", place=Place(str(path)))
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not text in UTF-8", place=Place(str(path))) from error
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}", place=Place(str(path))) from error
-
-
 def _declares(path: Path) -> bool:
     """Whether a file among others is a definition: a cheap look first, since most files of a folder are not."""
     if not path.is_file() or path.name.endswith(".tf.json"):
         return False
     try:
-        text = _text(path)
+        text = read_text(path)
         if not any(sign in text for sign in ("AWS::CodePipeline::Pipeline", "aws_codepipeline", "stages")):
             return False
         document = cloudformation.parse_template(text, str(path))

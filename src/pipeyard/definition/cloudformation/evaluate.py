@@ -4,12 +4,25 @@ Nothing is evaluated before somebody asks for it, so what a pipeline does not us
 knows is an Unknown that carries the chain of references which led to it.
 """
 
-import base64
-import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 
-from pipeyard.definition.cloudformation.functions import cidr, sub_parts
+from pipeyard.definition.cloudformation.computing import (
+    arguments,
+    because,
+    encode,
+    join,
+    length,
+    made,
+    placed,
+    select,
+    split,
+    subnets,
+    to_json_string,
+    zones,
+)
+from pipeyard.definition.cloudformation.functions import sub_parts
 from pipeyard.definition.cloudformation.loops import has_loops, unroll
 from pipeyard.definition.cloudformation.resources import KINDS, NAMELESS, generated_id, generated_name, generated_token
 from pipeyard.definition.declaration import suggestion
@@ -20,7 +33,6 @@ from pipeyard.definition.documents import (
     Node,
     Table,
     Unknown,
-    first_unknown,
     plain,
     text_leaf,
     value_leaf,
@@ -29,8 +41,6 @@ from pipeyard.definition.places import Inputs
 from pipeyard.errors import InputError, Place, located
 
 _MAX_DEPTH = 64  # a chain of references costs nine frames of Python for each link
-
-_MAX_TEXT = 1_000_000  # functions within functions double a text quickly; the service's limits are far below
 
 CONDITION_FUNCTIONS = frozenset({"Fn::And", "Fn::Or", "Fn::Not", "Fn::Equals", "Condition"})
 
@@ -54,24 +64,28 @@ class Evaluator:
         self._names: dict[str, Leaf | Unknown] = {}
         self._functions: Mapping[str, Callable[[Node, Place], Node]] = {
             "Ref": self._ref,
-            "Fn::Base64": self._base64,
-            "Fn::Cidr": self._cidr,
+            "Fn::Base64": partial(encode, self),
+            "Fn::Cidr": partial(subnets, self),
             "Fn::FindInMap": self._find_in_map,
             "Fn::GetAtt": self._get_att,
-            "Fn::GetAZs": self._get_azs,
+            "Fn::GetAZs": partial(zones, self),
             "Fn::If": self._if,
             "Fn::ImportValue": self._import_value,
-            "Fn::Join": self._join,
-            "Fn::Length": self._length,
-            "Fn::Select": self._select,
-            "Fn::Split": self._split,
+            "Fn::Join": partial(join, self),
+            "Fn::Length": partial(length, self),
+            "Fn::Select": partial(select, self),
+            "Fn::Split": partial(split, self),
             "Fn::Sub": self._sub,
-            "Fn::ToJsonString": self._to_json_string,
+            "Fn::ToJsonString": partial(to_json_string, self),
             "Fn::Transform": self._transform,
         }
         self.resources = self._section("Resources")
         self._declared_conditions = self._section("Conditions")
         self._mappings = self._section("Mappings")
+
+    @property
+    def region(self) -> str:
+        return self.inputs.region
 
     def _section(self, name: str) -> Table:
         found = self.template.get(name)
@@ -148,7 +162,7 @@ class Evaluator:
             raise InputError(f"there is no condition {name!r}", place=place, hint=hint)
         with self._computing(f"condition {name}", place):
             found = self.condition(node)
-        self._conditions[name] = _because(found, f"condition {name}") if isinstance(found, Unknown) else found
+        self._conditions[name] = because(found, f"condition {name}") if isinstance(found, Unknown) else found
         return self._conditions[name]
 
     def condition(self, node: Node) -> bool | Unknown:
@@ -156,17 +170,17 @@ class Evaluator:
             ((key, argument),) = node.entries.items()
             match key:
                 case "Condition":
-                    return self.named_condition(self._literal(argument, "Condition"), node.place)
+                    return self.named_condition(self.literal(argument, "Condition"), node.place)
                 case "Fn::Equals":
-                    left, right = self._arguments(argument, key, 2, 2)
+                    left, right = arguments(argument, key, 2, 2)
                     return self._equal(self.evaluate(left), self.evaluate(right))
                 case "Fn::Not":
-                    (inner,) = self._arguments(argument, key, 1, 1)
+                    (inner,) = arguments(argument, key, 1, 1)
                     truth = self.condition(inner)
                     return truth if isinstance(truth, Unknown) else not truth
                 case "Fn::And" | "Fn::Or":
                     decisive = key == "Fn::Or"
-                    truths = [self.condition(child) for child in self._arguments(argument, key, 1, 10)]
+                    truths = [self.condition(child) for child in arguments(argument, key, 1, 10)]
                     if any(truth is decisive for truth in truths):
                         return decisive
                     return next((truth for truth in truths if isinstance(truth, Unknown)), not decisive)
@@ -201,7 +215,7 @@ class Evaluator:
     # References
 
     def _ref(self, argument: Node, place: Place) -> Node:
-        name = self._literal(argument, "Ref")
+        name = self.literal(argument, "Ref")
         return self.reference(name, place)
 
     def reference(self, name: str, place: Place) -> Node:
@@ -210,7 +224,7 @@ class Evaluator:
             return self._pseudo_parameter(name, place)
         if name in self.parameters:
             value = self.parameters[name]
-            return _because(value, f"Ref {name}", place) if isinstance(value, Unknown) else _placed(value, place)
+            return because(value, f"Ref {name}", place) if isinstance(value, Unknown) else placed(value, place)
         if name in self.resources.entries:
             return self.attribute(name, "", place)
         known = [*self.parameters, *self.resources.entries]
@@ -240,13 +254,13 @@ class Evaluator:
 
     def _get_att(self, argument: Node, place: Place) -> Node:
         if isinstance(argument, Items):
-            logical, attribute = self._arguments(argument, "Fn::GetAtt", 2, 2)
-            name = self._literal(logical, "Fn::GetAtt")
+            logical, attribute = arguments(argument, "Fn::GetAtt", 2, 2)
+            name = self.literal(logical, "Fn::GetAtt")
             wanted = self.text(attribute, "the attribute of Fn::GetAtt")
             if isinstance(wanted, Unknown):
                 return wanted
             return self.attribute(name, wanted.text, place)
-        name, _, wanted_text = self._literal(argument, "Fn::GetAtt").partition(".")
+        name, _, wanted_text = self.literal(argument, "Fn::GetAtt").partition(".")
         return self.attribute(name, wanted_text, place)
 
     def attribute(self, logical_id: str, attribute: str, place: Place) -> Node:
@@ -261,7 +275,7 @@ class Evaluator:
         template = (kind.attributes.get(attribute) if attribute else kind.ref) if kind else None
         if kind and attribute in kind.properties:
             value = self.evaluate(self.properties(logical_id).get(kind.properties[attribute]) or Leaf(None, "", place))
-            return _because(value, step, place) if isinstance(value, Unknown) else _placed(value, place)
+            return because(value, step, place) if isinstance(value, Unknown) else placed(value, place)
         if template is None:
             return Unknown((step, f"{type_name} tells it only when it is deployed"), place)
         with self._computing(f"resource {logical_id}", place):
@@ -279,14 +293,14 @@ class Evaluator:
         if "{name}" in template:
             name = self.physical_name(logical_id)
             if isinstance(name, Unknown):
-                return _because(name, step, place)
+                return because(name, step, place)
             values["name"] = name.text
         for field, key, default in (("path", "Path", "/"), ("cluster", "Cluster", "default")):
             if f"{{{field}}}" in template:
                 found = self.properties(logical_id).get(key)
                 value = self.text(found, key) if found is not None else text_leaf(default, place)
                 if isinstance(value, Unknown):
-                    return _because(value, step, place)
+                    return because(value, step, place)
                 values[field] = value.text
         return text_leaf(template.format_map(values), place)
 
@@ -325,7 +339,7 @@ class Evaluator:
     def _import_value(self, argument: Node, place: Place) -> Node:
         name = self.text(argument, "the name of Fn::ImportValue")
         if isinstance(name, Unknown):
-            return _because(name, "Fn::ImportValue", place)
+            return because(name, "Fn::ImportValue", place)
         if name.text in self.inputs.imports:
             return text_leaf(self.inputs.imports[name.text], place)
         return Unknown(
@@ -340,12 +354,12 @@ class Evaluator:
         own: Mapping[str, Node] = {}
         template = argument
         if isinstance(argument, Items):
-            template, given = self._arguments(argument, "Fn::Sub", 2, 2)
+            template, given = arguments(argument, "Fn::Sub", 2, 2)
             if not isinstance(given, Table):
                 raise InputError("the second argument of Fn::Sub must be a mapping", place=given.place)
             own = given.entries
         out = []
-        for kind, part in sub_parts(self._literal(template, "Fn::Sub")):
+        for kind, part in sub_parts(self.literal(template, "Fn::Sub")):
             if kind == "text":
                 out.append(part)
                 continue
@@ -357,61 +371,21 @@ class Evaluator:
             else:
                 value = self.reference(part, place)
             if isinstance(value, Unknown):
-                return _because(value, f"Fn::Sub ${{{part}}}", place)
+                return because(value, f"Fn::Sub ${{{part}}}", place)
             if not isinstance(value, Leaf):
                 raise InputError(f"Fn::Sub: ${{{part}}} is not text", place=place)
             out.append(value.text)
-        return self._resolved(_made("".join(out), place))
-
-    def _join(self, argument: Node, place: Place) -> Node:
-        separator, values = self._arguments(argument, "Fn::Join", 2, 2)
-        items = self.evaluate(values)
-        if isinstance(items, Unknown):
-            return _because(items, "Fn::Join", place)
-        if not isinstance(items, Items):
-            raise InputError("the second argument of Fn::Join must be a list", place=values.place)
-        texts = []
-        for item in items.nodes:
-            if isinstance(item, Unknown):
-                return _because(item, "Fn::Join", place)
-            if not isinstance(item, Leaf):
-                raise InputError("Fn::Join joins text only", place=item.place)
-            texts.append(item.text)
-        return _made(self._literal(separator, "Fn::Join").join(texts), place)
-
-    def _select(self, argument: Node, place: Place) -> Node:
-        index, values = self._arguments(argument, "Fn::Select", 2, 2)
-        number = self.text(index, "the index of Fn::Select")
-        items = self.evaluate(values)
-        for value in (number, items):
-            if isinstance(value, Unknown):
-                return _because(value, "Fn::Select", place)
-        if not isinstance(items, Items) or not isinstance(number, Leaf) or not number.text.isdigit():
-            raise InputError("Fn::Select needs [index, list]", place=place)
-        position = int(number.text)
-        if position >= len(items.nodes):
-            raise InputError(f"Fn::Select: there is no value {position} in a list of {len(items.nodes)}", place=place)
-        return _placed(items.nodes[position], place)
-
-    def _split(self, argument: Node, place: Place) -> Node:
-        separator, source = self._arguments(argument, "Fn::Split", 2, 2)
-        text = self.text(source, "the text of Fn::Split")
-        if isinstance(text, Unknown):
-            return _because(text, "Fn::Split", place)
-        mark = self._literal(separator, "Fn::Split")
-        if not mark:
-            raise InputError("the separator of Fn::Split is empty", place=place)
-        return Items(tuple(text_leaf(part, place) for part in text.text.split(mark)), place)
+        return self._resolved(made("".join(out), place))
 
     def _find_in_map(self, argument: Node, place: Place) -> Node:
-        arguments = self._arguments(argument, "Fn::FindInMap", 3, 4)
-        default = arguments[3].get("DefaultValue") if len(arguments) == 4 and isinstance(arguments[3], Table) else None
+        given = arguments(argument, "Fn::FindInMap", 3, 4)
+        default = given[3].get("DefaultValue") if len(given) == 4 and isinstance(given[3], Table) else None
         node: Node = self._mappings
         path: list[str] = []
-        for part in arguments[:3]:
+        for part in given[:3]:
             key = self.text(part, "a key of Fn::FindInMap")
             if isinstance(key, Unknown):
-                return _because(key, "Fn::FindInMap", place)
+                return because(key, "Fn::FindInMap", place)
             path.append(key.text)
             found = node.get(key.text) if isinstance(node, Table) else None
             if found is None:
@@ -421,94 +395,25 @@ class Evaluator:
                 hint = suggestion(key.text, known) or (f"there are {', '.join(known)}" if known else "")
                 raise InputError(f"Fn::FindInMap finds no {'.'.join(path)}", place=place, hint=hint)
             node = found
-        return _placed(self.evaluate(node), place)
+        return placed(self.evaluate(node), place)
 
     def _if(self, argument: Node, place: Place) -> Node:
-        name, then, otherwise = self._arguments(argument, "Fn::If", 3, 3)
+        name, then, otherwise = arguments(argument, "Fn::If", 3, 3)
         truth = self.named_condition(name.text, name.place) if isinstance(name, Leaf) else self.condition(name)
         if isinstance(truth, Unknown):
-            return _because(truth, "Fn::If", place)
+            return because(truth, "Fn::If", place)
         return self.evaluate(then if truth else otherwise)
-
-    def _base64(self, argument: Node, place: Place) -> Node:
-        text = self.text(argument, "the text of Fn::Base64")
-        if isinstance(text, Unknown):
-            return _because(text, "Fn::Base64", place)
-        return _made(base64.b64encode(text.text.encode("utf-8", "surrogatepass")).decode(), place)
-
-    def _cidr(self, argument: Node, place: Place) -> Node:
-        texts = []
-        for part in self._arguments(argument, "Fn::Cidr", 2, 3):
-            value = self.text(part, "an argument of Fn::Cidr")
-            if isinstance(value, Unknown):
-                return _because(value, "Fn::Cidr", place)
-            texts.append(value.text)
-        blocks = cidr(texts[0], texts[1], texts[2] if len(texts) == 3 else "")
-        return Items(tuple(text_leaf(block, place) for block in blocks), place)
-
-    def _get_azs(self, argument: Node, place: Place) -> Node:
-        region = self.text(argument, "the region of Fn::GetAZs")
-        if isinstance(region, Unknown):
-            return _because(region, "Fn::GetAZs", place)
-        # Every region has at least zones a, b and c for most accounts; which ones an account sees, only it knows.
-        name = region.text or self.inputs.region
-        return Items(tuple(text_leaf(f"{name}{zone}", place) for zone in "abc"), place)
-
-    def _length(self, argument: Node, place: Place) -> Node:
-        items = self.evaluate(argument)
-        if isinstance(items, Unknown):
-            return _because(items, "Fn::Length", place)
-        if not isinstance(items, Items):
-            raise InputError("Fn::Length needs a list", place=place)
-        return value_leaf(len(items.nodes), place)
-
-    def _to_json_string(self, argument: Node, place: Place) -> Node:
-        value = self.evaluate(argument)
-        unknown = first_unknown(value)
-        if unknown is not None:
-            return _because(unknown, "Fn::ToJsonString", place)
-        return _made(json.dumps(plain(value), separators=(",", ":"), ensure_ascii=False), place)
 
     def _transform(self, argument: Node, place: Place) -> Node:
         name = argument.get("Name") if isinstance(argument, Table) else None
         shown = name.text if isinstance(name, Leaf) else "a macro"
         return Unknown((f"Fn::Transform {shown} is computed by the service",), place)
 
-    def _arguments(self, node: Node, function: str, least: int, most: int) -> tuple[Node, ...]:
-        if not isinstance(node, Items) or not least <= len(node.nodes) <= most:
-            wanted = str(least) if least == most else f"{least} to {most}"
-            raise InputError(f"{function} needs a list of {wanted} values", place=node.place)
-        return node.nodes
-
-    def _literal(self, node: Node, function: str) -> str:
+    def literal(self, node: Node, function: str) -> str:
         value = node if isinstance(node, Leaf) else self.evaluate(node)
         if not isinstance(value, Leaf):
             raise InputError(f"{function} needs text here", place=node.place)
         return value.text
-
-
-def _made(text: str, place: Place) -> Leaf:
-    if len(text) > _MAX_TEXT:
-        raise InputError(f"makes a text of more than {_MAX_TEXT} characters", place=place)
-    return text_leaf(text, place)
-
-
-def _because(value: Unknown, step: str, place: Place | None = None) -> Unknown:
-    chain = value.chain if value.chain[:1] == (step,) else (step, *value.chain)
-    return Unknown(chain, place or value.place, value.hint)
-
-
-def _placed(value: Node, place: Place) -> Node:
-    """The same value at the place that asked for it, where the user will look."""
-    match value:
-        case Leaf():
-            return Leaf(value.value, value.text, place)
-        case Items():
-            return Items(value.nodes, place)
-        case Table():
-            return Table(value.entries, value.key_places, place)
-        case Unknown():
-            return value
 
 
 def _is_nothing(node: Node) -> bool:

@@ -11,7 +11,7 @@ from pipeyard.definition.cloudformation.rules import check_rules
 from pipeyard.definition.cloudformation.surroundings import surroundings
 from pipeyard.definition.cloudformation.tags import is_template, parse_template
 from pipeyard.definition.declaration import Notes, as_property, declare_pipeline
-from pipeyard.definition.documents import Items, Leaf, Node, Table, Unknown
+from pipeyard.definition.documents import Items, Leaf, Node, Table, Unknown, read_text
 from pipeyard.definition.model import Definition, DisabledTransition, PipelineDeclaration
 from pipeyard.definition.places import Inputs, Places, Reading
 from pipeyard.errors import InputError, Place
@@ -27,19 +27,13 @@ class CloudFormationReader(Struct, frozen=True):
     """One template file."""
 
     def recognises(self, path: Path) -> bool:
-        if not path.is_file():
-            return False
         try:
-            return is_template(parse_template(path.read_text(encoding="utf-8"), str(path)))
-        except (InputError, OSError, UnicodeDecodeError):
+            return is_template(parse_template(read_text(path), str(path)))
+        except InputError:
             return False
 
     def read(self, path: Path, inputs: Inputs) -> Reading:
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"cannot read {path}: {error}") from error
-        return read_template(parse_template(text, str(path)), str(path), inputs)
+        return read_template(parse_template(read_text(path), str(path)), str(path), inputs)
 
 
 def read_template(document: Node, file: str, inputs: Inputs, *, alone: bool = True) -> Reading:

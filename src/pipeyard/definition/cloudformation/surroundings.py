@@ -1,5 +1,7 @@
 """What surrounds a template's pipelines and is used by them: repositories, projects, buckets, connections, services."""
 
+import re
+
 import msgspec
 
 from pipeyard.definition.cloudformation.evaluate import Evaluator
@@ -113,7 +115,7 @@ class _View:
             privileged_mode=self.truth(logical_id, "Environment", "PrivilegedMode"),
             environment_variables=self.environment(logical_id),
             buildspec=self.buildspec(logical_id),
-            timeout_in_minutes=int(timeout) if timeout.isdigit() else None,
+            timeout_in_minutes=int(timeout) if re.fullmatch("[0-9]{1,9}", timeout) else None,
             cache_paths=[item.text for item in paths.nodes if isinstance(item, Leaf)]
             if isinstance(paths, Items)
             else [],

@@ -128,7 +128,7 @@ def _value_complaint(setting: Setting, value: str) -> str:
         return f"it takes {listed(setting.values)}" + (f" ({closest})" if closest.startswith("names are") else "")
     if setting.numbers is not None:
         least, most = setting.numbers
-        if not value.isdigit() or not least <= int(value[:12]) <= most:
+        if not re.fullmatch("[0-9]{1,12}", value) or not least <= int(value) <= most:
             return f"it takes a whole number from {least} to {most}"
     return ""
 

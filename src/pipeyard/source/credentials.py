@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     Asker = Callable[[str, str | None, pygit2.enums.CredentialType], Credential]
 
 _HELPER_TIMEOUT_S = 20
+_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")
 
 
 def credentials_for(
@@ -33,6 +35,11 @@ def credentials_for(
             return pygit2.Username(username or "git")
         if allowed & kinds.SSH_KEY and once("agent"):
             return pygit2.KeypairFromAgent(username or "git")
+        if allowed & kinds.SSH_KEY:
+            for key in _KEYS:
+                private = Path("~/.ssh", key).expanduser()  # where ssh itself looks
+                if once(key) and private.is_file():
+                    return pygit2.Keypair(username or "git", f"{private}.pub", str(private), "")
         if allowed & kinds.USERPASS_PLAINTEXT:
             parts = urlsplit(url)
             if parts.password is not None and once("url"):

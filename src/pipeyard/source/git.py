@@ -163,6 +163,10 @@ def _fetched(origin: GitOrigin, mirror: Path, observe: Observer, stop: Stop, ste
     class Callbacks(pygit2.RemoteCallbacks):
         credentials = staticmethod(credentials_for(origin.location))  # type: ignore[assignment]  # a method there
 
+        def certificate_check(self, certificate: None, valid: bool, host: bytes) -> bool:
+            # Without this, pygit2 takes any key of an ssh host; libgit2 has looked into known_hosts and says so here.
+            return valid
+
         def transfer_progress(self, stats: "pygit2.remotes.TransferProgress") -> None:
             stop.check()
             if step:
@@ -187,7 +191,8 @@ def _fetched(origin: GitOrigin, mirror: Path, observe: Observer, stop: Stop, ste
         remote.fetch([spec], callbacks=Callbacks(), depth=depth, proxy=True)
     except pygit2.GitError as error:
         raise InputError(
-            f"cannot fetch {origin.shown}: {error}", hint="check the URL, the network and the credentials"
+            f"cannot fetch {origin.shown}: {error}",
+            hint="check the URL, the network, the credentials, and that the host's certificate or ssh key is known",
         ) from error
     return repository, wanted if _COMMIT.fullmatch(wanted) else local
 

@@ -206,6 +206,18 @@ def test_an_application_that_fails_gives_500_and_the_server_lives() -> None:
                 assert everything(connection).startswith(b"HTTP/1.1 500 ")
 
 
+def test_an_application_cannot_be_made_to_split_its_answer() -> None:
+    async def splitting(scope: Message, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"x", b"a\r\nSet-Cookie: b")]})
+        await send({"type": "http.response.body", "body": b""})
+
+    with serving(splitting) as port, socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        data = everything(connection)
+    assert data.startswith(b"HTTP/1.1 500 ")
+    assert b"Set-Cookie" not in data
+
+
 def test_a_head_that_never_ends_is_refused() -> None:
     with talking() as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n")

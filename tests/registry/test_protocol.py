@@ -252,6 +252,9 @@ def test_knowing_a_digest_is_no_right_to_a_blob_of_another_repository(store: Con
         (b'{"schemaVersion":1}', "application/vnd.docker.distribution.manifest.v1+prettyjws", "MANIFEST_INVALID"),
         (manifest(b"{}"), "text/html", "MANIFEST_INVALID"),
         (manifest(b"{}").replace(b"sha256:", b"sha256:../"), OCI_MANIFEST, "MANIFEST_INVALID"),
+        (manifest(b"{}", mediaType="text/html\r\nSet-Cookie: a=b"), "application/json", "MANIFEST_INVALID"),
+        (b"[" * 100_000, OCI_MANIFEST, "MANIFEST_INVALID"),
+        (b'{"a":' * 100_000, OCI_MANIFEST, "MANIFEST_INVALID"),
     ],
 )
 def test_what_is_no_manifest_is_refused(client: Client, data: bytes, kind: str, code: str) -> None:

@@ -265,6 +265,23 @@ def test_publications_from_many_threads_and_connections_all_arrive(store: Conten
     assert len(store.catalog.images("team/app")) == 5
 
 
+def test_processes_that_open_a_new_store_at_once_all_can_publish(tmp_path: Path) -> None:
+    children = []
+    for number in range(8):
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                store = ContentStore(tmp_path)
+                StoreDestination(store, "team/app").publish([image(store, AMD64, b"layer")], [f"t{number}"])
+                status = 0
+            finally:
+                os._exit(status)
+        children.append(child)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0] * 8
+    assert len(ContentStore(tmp_path).catalog.tags("team/app")) == 8
+
+
 def test_a_build_that_needs_only_blobs_opens_no_database(store: ContentStore) -> None:
     keep(store, b"layer")
     assert not (store.root / "catalog.sqlite").exists()

@@ -76,13 +76,17 @@ class Database:
         self._turn = threading.Lock()  # SQLite's own waiting polls with pauses; threads of one process need not
 
     def close(self) -> None:
+        """Safe to call twice; what is asked later opens it again."""
         while self._idle:
             self._idle.pop().close()
 
     @contextmanager
     def reading(self) -> Iterator["sqlite3.Connection"]:
         """For single questions: each sees the last committed state."""
-        connection = self._idle.pop() if self._idle else self._connect()
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = self._connect()
         try:
             yield connection
         finally:

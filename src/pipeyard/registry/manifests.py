@@ -42,6 +42,12 @@ def examine(data: bytes, media_type: str = "", expected: Digest | None = None) -
             parse_digest(found.subject.digest)
     except InputError as error:
         raise RegistryError(error.message, status=400, code="MANIFEST_INVALID") from error
+    except RecursionError:
+        raise RegistryError("the manifest is nested too deeply", status=400, code="MANIFEST_INVALID") from None
+    if found.media_type and found.media_type not in (*MANIFESTS, *INDEXES):
+        raise RegistryError(
+            f"{found.media_type[:200]!r} is not a manifest's media type", status=400, code="MANIFEST_INVALID"
+        )
     if found.media_type and announced and found.media_type != announced:
         raise RegistryError(
             f"the manifest calls itself {found.media_type[:200]}, but was sent as {announced[:200]}",

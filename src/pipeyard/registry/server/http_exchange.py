@@ -119,6 +119,8 @@ class Exchange:
         lines = [b"HTTP/1.1 %d %s" % (status, REASONS.get(status, b""))]
         has_length = False
         for name, value in self._start["headers"]:
+            if b"\n" in value or b"\r" in value:
+                raise ValueError(f"the header {name!r} would break out of its line")
             lines.append(name + b": " + value)
             if name.lower() == b"content-length":
                 has_length = True

@@ -189,8 +189,8 @@ def _condition(node: Expression, scope: Scope, local: Locals) -> Value:
 
 def _conditional(node: Conditional, scope: Scope, local: Locals) -> Value:
     condition = _condition(node.condition, scope, local)
-    then = evaluate(node.then, scope, local)
-    otherwise = evaluate(node.otherwise, scope, local)
+    then = _result(node.then, condition.raw is False, scope, local)
+    otherwise = _result(node.otherwise, condition.raw is True, scope, local)
     if then.is_null and isinstance(then.type, Dynamic):
         kind = otherwise.type
     elif otherwise.is_null and isinstance(otherwise.type, Dynamic):
@@ -214,6 +214,18 @@ def _conditional(node: Conditional, scope: Scope, local: Locals) -> Value:
         return marked(convert(result, kind), condition)
     except ConversionError as error:
         raise fault(f"the results of a conditional must have one type: {error.message}", node.span) from None
+
+
+def _result(node: Expression, unused: bool, scope: Scope, local: Locals) -> Value:
+    """One of a conditional's results. The one that is not chosen only lends its type, and may fail."""
+    if not unused:
+        return evaluate(node, scope, local)
+    try:
+        return evaluate(node, scope, local)
+    except ReferenceFault:
+        raise
+    except InputError as error:
+        return unknown(error.message)
 
 
 def _name(node: Name, scope: Scope, local: Locals) -> Value:

@@ -3,6 +3,8 @@
 Nothing is computed twice; what needs itself is reported as the chain that leads back to it.
 """
 
+import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import ParamSpec
@@ -75,11 +77,24 @@ class Project:
         self.modules = 0
         self.pending: list[str] = []
         self._configurations: dict[Path, Configuration] = {}
+        self._installed: dict[str, str] | None = None
 
     def configuration(self, folder: Path) -> Configuration:
         if folder not in self._configurations:
             self._configurations[folder] = load_configuration(folder, self.shown, self.folders)
         return self._configurations[folder]
+
+    def installed(self) -> dict[str, str]:
+        """Folders of installed modules by the path of their calls: .terraform/modules/modules.json."""
+        if self._installed is None:
+            self._installed = {}
+            path = self.folders.root / ".terraform" / "modules" / "modules.json"
+            try:
+                found = json.loads(path.read_text(encoding="utf-8"))["Modules"] if path.is_file() else []
+                self._installed = {str(one["Key"]): str(one["Dir"]) for one in found}
+            except (OSError, ValueError, LookupError, TypeError):
+                return self._installed  # not Terraform's: as if nothing were installed
+        return self._installed
 
     def once(self, name: str, compute: Callable[[], Value]) -> Value:
         """Computes a value that may need others. Raises CycleFault when it needs itself."""
@@ -249,6 +264,9 @@ class Module:
         value = self.evaluate(attribute.value)
         source = as_string(value) if not value.is_null and not value.is_unknown else ""
         if not source.startswith(("./", "../")) and source not in (".", ".."):
+            installed = self._installed(name)
+            if installed is not None:
+                return installed
             raise InputError(
                 f"module {name} comes from {source}, which is not on this machine",
                 place=attribute.span.place,
@@ -261,6 +279,15 @@ class Module:
             raise InputError("modules call each other more than 20 levels deep", place=attribute.span.place)
         self.project.folders.allow(folder)
         return folder
+
+    def _installed(self, name: str) -> Path | None:
+        """Where `terraform init` has put a module that is not local, if it did so beneath the root module's folder."""
+        key = re.sub(r"\[[^\]]*\]", "", self.called(name).replace("module.", ""))
+        folder = self.project.installed().get(key)
+        if folder is None:
+            return None
+        found = self.project.folders.path(folder)
+        return found if found.is_dir() else None
 
     def module_value(self, name: str) -> Value:
         block = self.configuration.modules.get(name)

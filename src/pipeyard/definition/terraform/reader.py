@@ -1,5 +1,6 @@
 """A folder of Terraform configuration as a definition."""
 
+import os.path
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -52,9 +53,7 @@ def _shown(folder: Path) -> Callable[[Path], str]:
     resolved = folder.resolve()
 
     def shown(path: Path) -> str:
-        if path.is_relative_to(resolved):
-            return str(folder / path.relative_to(resolved))
-        return str(path)
+        return os.path.normpath(folder / os.path.relpath(path, resolved))
 
     return shown
 

@@ -181,7 +181,7 @@ def encode_yaml(value: Value) -> str:
     if _is_block(value):
         return "\n".join(_lines(value)) + "\n"
     written = _leaf(value)
-    if isinstance(value.raw, str) and "\n" in value.raw:
+    if _is_literal(value):
         return "\n".join(_literal(value.raw)) + "\n"
     ends_open = not written.startswith(('"', "[", "{"))
     return written + ("\n...\n" if ends_open else "\n")
@@ -213,7 +213,15 @@ def _quoted(given: str) -> str:
     written = encode_text(given)
     for escaped, plain in (("\\u003c", "<"), ("\\u003e", ">"), ("\\u0026", "&")):
         written = written.replace(escaped, plain)
-    return written
+    return written.replace("\x7f", "\\x7F")
+
+
+def _is_literal(value: Value) -> bool:
+    """Whether a text is written as a literal block: several lines of characters that can stand for themselves."""
+    given = value.raw
+    if not isinstance(given, str) or "\n" not in given or given.endswith(" "):
+        return False
+    return all(letter in "\n\t" or (letter.isprintable() and letter != "\ufeff") for letter in given)
 
 
 def _literal(given: str) -> list[str]:
@@ -236,7 +244,7 @@ def _item(item: Value) -> list[str]:
     if _is_block(item):
         first, *rest = _lines(item)
         return [f"- {first}", *(f"  {line}" if line else "" for line in rest)]
-    if isinstance(item.raw, str) and "\n" in item.raw:
+    if _is_literal(item):
         first, *rest = _literal(item.raw)
         return [f"- {first}", *rest]
     return [f"- {_leaf(item)}"]
@@ -247,7 +255,7 @@ def _entry(name: str, item: Value) -> list[str]:
     if _is_block(item):
         indent = "" if is_sequence(item.type) else "  "
         return [f"{key}:", *(f"{indent}{line}" if line else "" for line in _lines(item))]
-    if isinstance(item.raw, str) and "\n" in item.raw:
+    if _is_literal(item):
         first, *rest = _literal(item.raw)
         return [f"{key}: {first}", *rest]
     return [f"{key}: {_leaf(item)}"]

@@ -239,3 +239,15 @@ def wait_until_gone(processes: set[int]) -> None:
             return
         time.sleep(0.02)
     raise AssertionError(f"still alive: {processes}")
+
+
+def test_a_failed_execution_goes_on_where_it_ended(yard: Yard) -> None:
+    project = make_project(yard.folder, yard.publish_base(), "FROM nowhere-near.invalid/x\n")
+    source = f"Checkout={project.repository}"
+    failed = yard.command("run", project.template, "--source", source, "--json", code=1).json()
+    retried = yard.command("retry", failed["execution_id"][:8], "--json", code=1).json()
+    assert retried["execution_id"] == failed["execution_id"]
+    first, again = (document["stages"][0]["actions"][0] for document in (failed, retried))
+    assert first["action_execution_id"] == again["action_execution_id"]
+    second, anew = (document["stages"][1]["actions"][0] for document in (failed, retried))
+    assert second["action_execution_id"] != anew["action_execution_id"]

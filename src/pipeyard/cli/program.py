@@ -18,6 +18,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "logs": ("pipeyard.cli.logs", "Print the logs of an execution."),
     "approve": ("pipeyard.cli.answers:approve", "Approve a manual approval that waits."),
     "reject": ("pipeyard.cli.answers:reject", "Reject a manual approval that waits."),
+    "retry": ("pipeyard.cli.retry", "Resume a failed or stopped execution."),
     "stop": ("pipeyard.cli.answers:stop", "Stop an execution."),
     "serve": ("pipeyard.cli.serve", "Serve the published images over HTTP."),
     "demo": ("pipeyard.cli.demo", "See the main job on the embedded defaults, offline, from nothing."),

@@ -3,12 +3,9 @@
 import time
 from pathlib import Path
 
-from msgspec import structs
-
 from pipeyard.actions.catalogue import find_action
 from pipeyard.actions.contract import ActionRequest, ActionResult
 from pipeyard.artifacts import FolderArtifacts
-from pipeyard.engine.store import Store
 from pipeyard.errors import ActionFailed, BuildFailed, PipeyardError, Place, Stopped
 from pipeyard.progress import Observer, StepEnded, StepStarted, masking
 from pipeyard.service.choices import Choices, read_choices
@@ -24,10 +21,9 @@ _SHOWN_LINES = 20  # of the output of a command that failed
 class Performer:
     """The engine's Perform. Safe for any number of threads; the same request may come again after a crash."""
 
-    def __init__(self, settings: Settings, images: Images, store: Store, observe: Observer) -> None:
+    def __init__(self, settings: Settings, images: Images, observe: Observer) -> None:
         self._settings = settings
         self._images = images
-        self._store = store
         self._observe = observe
         self._artifacts = FolderArtifacts(Path(settings.artifacts_url))
         self._secrets = [*settings.access_keys.values(), *settings.users.values()]
@@ -48,7 +44,7 @@ class Performer:
             )
             observe(StepStarted(action_id, f"{request.stage} / {request.action}  {request.type_id.provider}"))
             try:
-                result = find_action(request.type_id).perform(self._at_its_revision(request), toolbox)
+                result = find_action(request.type_id).perform(request, toolbox)
             except Stopped as stopped:
                 observe(StepEnded(action_id, error=f"stopped: {stopped.message}"))
                 raise
@@ -61,11 +57,6 @@ class Performer:
                 raise
             observe(StepEnded(action_id, detail=result.summary))
             return result
-
-    def _at_its_revision(self, request: ActionRequest) -> ActionRequest:
-        record = self._store.execution_of_action(request.action_execution_id)
-        override = record.execution.source_overrides.get(request.action) if record else None
-        return structs.replace(request, source_revision=override[1]) if override else request
 
     def _told(self, error: PipeyardError) -> PipeyardError:
         """The error as the user should see it: places within the source, not within our store; a command's output."""

@@ -84,6 +84,16 @@ class Pipeyard:
             engine.start(ready.pipeline.name, ready.variables, overrides, execution_id=execution_id)
             return executed(engine.wait(execution_id, waiting), ready.pipeline)
 
+    def retry(
+        self, execution_id: str, *, all_actions: bool = False, stop: StopSignal | None = None, ask: AskPerson = nobody
+    ) -> Outcome:
+        """Resumes a failed or stopped execution in its stage, here, to its end. Raises InputError when it cannot be."""
+        waiting = StopSignal(stop)
+        with self._engine(lives_on=False, ask=ask, give_up=waiting.stop) as engine:
+            record = find_execution(engine.store, execution_id)
+            engine.retry(record.execution.id, mode="ALL_ACTIONS" if all_actions else "FAILED_ACTIONS")
+            return executed(engine.wait(record.execution.id, waiting), engine.store.declaration(record))
+
     def show(self, execution_id: str) -> Outcome:
         """An execution as it stands. `execution_id` may be its beginning. Raises InputError when there is none."""
         with self._store() as store:
@@ -147,7 +157,7 @@ class Pipeyard:
                 new_id=new_id,
                 driver=DbosDriver(f"sqlite:///{home / 'dispatch.sqlite'}" if embedded else self.settings.database),
                 roll=roll,
-                perform=Performer(self.settings, images, store, self._observe),
+                perform=Performer(self.settings, images, self._observe),
                 notify=lambda pipeline, approval: _answer(engine, pipeline, approval, ask, give_up),
                 lives_on=lives_on,
             )

@@ -85,6 +85,15 @@ def test_gzip_is_one_plain_member_that_every_reader_takes(tmp_path: Path) -> Non
     assert len(listing.stdout.splitlines()) == 301
 
 
+def test_what_does_not_shrink_is_stored_and_read_back_by_everybody() -> None:
+    noise = random.Random(1).randbytes(5 << 20)
+    store = MemoryStore()
+    layer = write_layer([file("noise", noise), file("text", b"text " * 1_000_000)], store)
+    data = store.blobs[layer.blob.digest]
+    assert len(noise) < len(data) < len(noise) * 1.02
+    assert layer.diff_id == "sha256:" + hashlib.sha256(gzip.decompress(data)).hexdigest()
+
+
 def test_media_types_tell_the_compression() -> None:
     found = [write_layer([], MemoryStore(), compression=kind).blob.media_type for kind in (GZIP, ZSTD, UNCOMPRESSED)]
     assert [name.rpartition(".")[2] for name in found] == ["tar+gzip", "tar+zstd", "tar"]

@@ -19,7 +19,7 @@ from pipeyard.registry.reference import Reference
 from pipeyard.registry.store import ContentStore
 from pipeyard.threads import StopSignal
 from tests.registry_client.conftest import QUICK
-from tests.registry_client.faulty_proxy import FaultyProxy
+from tests.registry_client.faulty_proxy import Fault, FaultyProxy
 from tests.registry_client.images import from_file, from_memory, has_all, push, sample, sample_index
 from tests.registry_client.processes import HTPASSWD, docker_registry, own_registry
 
@@ -176,6 +176,16 @@ def test_a_stream_that_was_not_read_to_its_end_leaves_nothing_in_the_store(
 def test_an_image_that_does_not_exist_is_an_input_error(registry: str, registries: Registries, name: str) -> None:
     with pytest.raises(InputError, match="there is no image"):
         registries.origin().resolve(Reference(registry, name, "nope"), AMD64)
+
+
+def test_tags_that_were_set_before_a_failure_are_told_apart_from_the_others(
+    our_registry: str, registries: Registries, name: str
+) -> None:
+    with FaultyProxy(our_registry) as proxy:
+        proxy.use(lambda seen: Fault("status", 403) if seen.path.endswith("/manifests/b") else None)
+        with pytest.raises(RegistryError, match="tag a is set, tags b, c are not set"):
+            push(sample(15), registries.destination(Reference(proxy.host, name)), ("a", "b", "a", "c"))
+    assert list(registries.repository(Reference(our_registry, name)).tags()) == ["a"]
 
 
 def test_a_stop_ends_a_push_and_nothing_is_visible(registry: str, registries: Registries, name: str) -> None:

@@ -216,6 +216,32 @@ def test_a_blob_that_is_longer_or_other_than_its_descriptor_is_refused() -> None
         assert stream.read() == b"right"
 
 
+def test_a_server_without_ranges_is_read_past_what_came_before() -> None:
+    data = bytes(range(256)) * 8
+    blob = Descriptor(media_type="x", digest=digest_of(data), size=len(data))
+
+    class Breaking:
+        """The blob from its start, as far as the connection lasts."""
+
+        def __init__(self, lasts: int) -> None:
+            self._left = data[:lasts]
+
+        def read(self, size: int, /) -> bytes:
+            if not self._left:
+                raise ConnectionFailed("it broke", "broken")
+            out, self._left = self._left[: min(size, 100)], self._left[min(size, 100) :]
+            return out
+
+    bodies = [Breaking(1000), Breaking(500)]
+
+    def send(request: Request) -> Response:
+        return Response(200, {}, bodies.pop(0) if bodies else data, url=request.url)
+
+    with Repository("registry.example.com", "app", send).read(blob) as stream:
+        assert stream.read() == data
+    assert not bodies
+
+
 def test_a_refusal_names_host_repository_status_code_and_the_next_move() -> None:
     body = b'{"errors": [{"code": "NAME_UNKNOWN", "message": "no \\u001b[31msuch repository"}]}'
     repository = Repository(

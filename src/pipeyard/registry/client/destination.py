@@ -74,6 +74,9 @@ class RemoteDestination:
 
         Raises the first failure of a blob, or RegistryError that says which tags were set and which not.
         """
+        if not documents:
+            raise RegistryError(f"nothing to publish in {self._repository}")
+        tags = tuple(dict.fromkeys(tags))
         if self._crew is not None:
             self._crew.join()
         self._stop.check()
@@ -90,7 +93,7 @@ class RemoteDestination:
         name = str(self._repository)
         return Published(
             repository=name,
-            tags=tuple(tags),
+            tags=tags,
             digest=digest_of(root.data),
             size=image_size(documents),
             references=tuple(f"{name}:{tag}" for tag in tags),

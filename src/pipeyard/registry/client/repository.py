@@ -91,14 +91,14 @@ class Repository:
         """An answer to GET whose body (at most 4 MiB) was read already; asked again when it broke off in the middle."""
         attempt = 0
         while True:
-            try:
-                with self.request("GET", path, headers={"Accept": accept}) as response:
+            with self.request("GET", path, headers={"Accept": accept}) as response:
+                try:
                     return Response(response.status, response.headers, response.read_all(SMALL), url=response.url)
-            except ConnectionFailed as failure:
-                attempt += 1
-                if not failure.transient or attempt > _MAX_RESUMES:
-                    raise
-                self._pause(attempt)
+                except ConnectionFailed as failure:
+                    attempt += 1
+                    if not failure.transient or attempt > _MAX_RESUMES:
+                        raise
+            self._pause(attempt)
 
     def _pause(self, attempt: int) -> None:
         self._stop.wait(0.05 * 2.0 ** (attempt - 1))
@@ -308,6 +308,7 @@ class _BlobStream(io.RawIOBase):
         self._stop = stop
         self._response: Response | None = None
         self._fruitless = 0
+        self._again = 0  # bytes that a server without ranges sends once more
 
     def readable(self) -> bool:
         return True
@@ -325,9 +326,12 @@ class _BlobStream(io.RawIOBase):
     def _next(self, size: int) -> bytes:
         while self._place < self._blob.size:
             self._stop.check()
+            if self._response is None:
+                self._response = self._open()  # the transport's own patience is behind a failure of this
             try:
-                if self._response is None:
-                    self._response = self._open()
+                while self._again and (piece := self._response.read(min(self._again, 1024 * 1024))):
+                    self._again -= len(piece)
+                    self._stop.check()
                 piece = self._response.read(min(size, self._blob.size - self._place))
                 if not piece:
                     raise ConnectionFailed(f"{self._repository} ended {self._blob.digest} too early", "broken")
@@ -368,14 +372,9 @@ class _BlobStream(io.RawIOBase):
                 where = response.headers.get("content-range", "")
                 if not where.startswith(f"bytes {self._place}-"):
                     raise RegistryError(f"{self._repository} gave the range {where[:60]!r}, not from {self._place}")
+                self._again = 0
             elif response.ok:
-                # The server knows no ranges: what was read already comes again.
-                skip = self._place
-                while skip and (piece := response.read(min(skip, 1024 * 1024))):
-                    skip -= len(piece)
-                    self._stop.check()
-            elif response.status in (404, 410):
-                raise self._repository.refusal(response, f"give the blob {self._blob.digest}")
+                self._again = self._place
             else:
                 raise self._repository.refusal(response, f"give the blob {self._blob.digest}")
         except BaseException:

@@ -15,6 +15,7 @@ class Backoff(Struct, frozen=True):
     """Exponential with full jitter. A registry that asks for more patience than `longest_asked_s` has refused."""
 
     attempts: int = 6  # altogether
+    refused_attempts: int = 4  # of these where nobody listens: a restart takes a second, a wrong port for ever
     first_s: float = 0.25
     longest_s: float = 15.0
     longest_asked_s: float = 120.0
@@ -71,7 +72,8 @@ def retrying(
                 response = send(request)
             except ConnectionFailed as failure:
                 delay = policy.delay_s(attempt, None, chance())
-                if not failure.transient or not request.repeatable or delay is None:
+                hopeless = failure.kind == "refused" and attempt >= policy.refused_attempts
+                if not failure.transient or not request.repeatable or delay is None or hopeless:
                     raise
             else:
                 if response.status not in TRANSIENT or not request.repeatable:

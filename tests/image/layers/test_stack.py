@@ -50,6 +50,20 @@ def test_whiteouts_opaque_folders_and_files_hide_what_is_below(tmp_path: Path) -
     assert FolderStack([low, high, top]).names("w") == ["new"]
 
 
+def test_a_marked_file_is_a_whiteout_where_no_device_can_be_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*about: object, **more: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    low = layer(tmp_path / "low", file("gone"), folder("d"), file("d/x"))
+    monkeypatch.setattr("os.mknod", refuse)
+    high = layer(tmp_path / "high", whiteout("gone"), whiteout("d"), folder("d"), file("d/y"))
+    stack = FolderStack([low, high])
+    assert stack.lookup("gone") is None
+    assert stack.names("d") == ["y"]
+
+
 def test_links_are_resolved_within_the_tree(tmp_path: Path) -> None:
     low = layer(tmp_path / "low", symlink("var/run", "/run"), symlink("up", "../../../etc"), symlink("loop", "loop"))
     stack = FolderStack([low])
@@ -63,6 +77,7 @@ def test_links_are_resolved_within_the_tree(tmp_path: Path) -> None:
 
 def test_powers_follow_from_the_map_of_ids() -> None:
     assert powers_from(0, "         0          0 4294967295\n") == "root"
+    assert powers_from(0, "         0          0 4294967295\n", 0xA80425FB) == "confined"
     assert powers_from(0, "0 1001 1\n1 100000 65536\n") == "sub-ids"
     assert powers_from(0, "0 1001 1\n") == "single"
     assert powers_from(1001, "         0          0 4294967295\n") == "single"

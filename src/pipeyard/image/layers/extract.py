@@ -24,7 +24,7 @@ from pipeyard.image.layers.decompress import BadArchive, Unpacked
 from pipeyard.image.layers.entry import Entry, is_opaque, is_whiteout, removed_path
 from pipeyard.image.layers.powers import OWNER_XATTR, Form, form_of_this_process
 from pipeyard.image.layers.read import Member, read_members
-from pipeyard.image.layers.stack import FolderStack, resolve_links
+from pipeyard.image.layers.stack import FolderStack, is_overlay_whiteout, make_whiteout, resolve_links
 from pipeyard.oci import Digest
 from pipeyard.threads import NEVER, Stop
 
@@ -281,7 +281,7 @@ class _Writer:
         except FileNotFoundError:
             pass
         else:
-            if not _is_whiteout_device(status):
+            if not is_overlay_whiteout(_reached(parent, name), status):
                 raise BadArchive(f"{path!r} is a file and a folder at once")
             os.unlink(name, dir_fd=parent)
             hidden = True
@@ -375,7 +375,7 @@ class _Writer:
         except FileExistsError:
             status = os.stat(name, dir_fd=parent, follow_symlinks=False)
             if not stat.S_ISDIR(status.st_mode):
-                opaque = _is_whiteout_device(status)
+                opaque = is_overlay_whiteout(_reached(parent, name), status)
                 self._remove(parent, name)
                 os.mkdir(name, 0o700, dir_fd=parent)
         descriptor = os.open(name, _FOLDER, dir_fd=parent)
@@ -395,7 +395,7 @@ class _Writer:
             status = os.stat(source_name, dir_fd=source, follow_symlinks=False)
         except FileNotFoundError:
             status = self._copy_up(source, source_name, entry.link)
-        if stat.S_ISDIR(status.st_mode) or _is_whiteout_device(status):
+        if stat.S_ISDIR(status.st_mode) or is_overlay_whiteout(_reached(source, source_name), status):
             raise BadArchive(f"{entry.path!r} is a hard link to {entry.link!r}, which is no file")
 
         def make() -> None:
@@ -464,7 +464,7 @@ class _Writer:
         try:
             status = os.stat(name, dir_fd=parent, follow_symlinks=False)
         except FileNotFoundError:
-            os.mknod(name, stat.S_IFCHR, 0, dir_fd=parent)
+            make_whiteout(_reached(parent, name), self._form.overlay_prefix)
             return
         # A whiteout is about the layers below. What this layer itself has under the name stays, alone.
         if stat.S_ISDIR(status.st_mode):
@@ -554,8 +554,9 @@ def owner_of(file: str, status: os.stat_result, form: Form) -> tuple[int, int]:
     return (status.st_uid, status.st_gid) if form.keeps_owners else (0, 0)
 
 
-def _is_whiteout_device(status: os.stat_result) -> bool:
-    return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
+def _reached(folder: int, name: str) -> str:
+    """A path for the calls that take no folder's descriptor; the kernel resolves it from the open folder."""
+    return f"/proc/self/fd/{folder}/{name}"
 
 
 def _write_all(file: int, data: bytes | memoryview, offset: int) -> None:

@@ -129,6 +129,18 @@ def is_overlay_whiteout(file: str, status: os.stat_result) -> bool:
     return False
 
 
+def make_whiteout(file: str, prefix: str) -> None:
+    """Removes the name for those who look through the stack. `prefix` is the overlay attributes' (Form.overlay_prefix).
+
+    A device where one can be made; overlayfs itself, a container's root, refuses this one, and gets a marked file.
+    """
+    try:
+        os.mknod(file, stat.S_IFCHR, 0)
+    except PermissionError:
+        os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0))
+        os.setxattr(file, prefix + "whiteout", b"y", follow_symlinks=False)
+
+
 def is_overlay_opaque(file: str) -> bool:
     """A folder that hides what is below it."""
     for name in _OPAQUE:

@@ -35,6 +35,7 @@ class BubblewrapSandbox:
     """`scratch`: an existing folder on which each run mounts, invisibly to all others, what it needs."""
 
     name = "bubblewrap"
+    limitation = ""
 
     def __init__(self, scratch: Path, *, program: Path, form: Form | None = None) -> None:
         self._scratch = scratch

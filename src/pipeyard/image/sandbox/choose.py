@@ -28,7 +28,7 @@ def open_sandbox(folder: Path) -> Sandbox:
         sandbox = BubblewrapSandbox(scratch, program=find_program())
         _try(sandbox, folder)
     except SandboxError as error:
-        if form_of_this_process().powers != "root":
+        if form_of_this_process().powers not in ("root", "confined"):
             raise
         from pipeyard.image.sandbox.chroot import ChrootSandbox
 

@@ -115,6 +115,7 @@ class Sandbox(Protocol):
     """Runs commands, any number at once from any threads. When `run` returns, no process of the command is alive."""
 
     name: str
+    limitation: str  # what the user should know about it, in one line; empty when there is nothing
 
     def run(
         self, command: Command, root: Root, *, mounts: tuple[Mount, ...], limits: Limits, output: Output, stop: Stop

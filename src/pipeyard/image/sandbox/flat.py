@@ -12,7 +12,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeyard.image.layers import FolderStack, Found
+from pipeyard.image.layers import FolderStack, Found, form_of_this_process
+from pipeyard.image.layers.stack import make_whiteout
 
 _FICLONE = 0x40049409
 Signature = tuple[int, ...]
@@ -148,7 +149,7 @@ def save_changes(
             continue
         if stack.lookup(path) is not None:
             _parents(root, path, upper, folders)
-            os.mknod(upper / path, stat.S_IFCHR, 0)
+            make_whiteout(f"{upper}/{path}", form_of_this_process().overlay_prefix)
     for path in sorted(folders, reverse=True):
         _copy_attributes(f"{root}/{path}", os.lstat(root / path), f"{upper}/{path}")
 

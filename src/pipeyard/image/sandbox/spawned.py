@@ -22,6 +22,7 @@ class SpawnedSandbox:
     """As BubblewrapSandbox, some 80 ms slower for each run."""
 
     name = "bubblewrap"
+    limitation = ""
 
     def __init__(self, scratch: Path, *, program: Path) -> None:
         self._scratch = scratch

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from msgspec import Struct
 
@@ -97,7 +98,7 @@ resource "aws_codepipeline" "service" {
 }
 """
 
-DECLARATION = {
+DECLARATION: dict[str, Any] = {
     "pipeline": {
         "name": "app-pipeline",
         "roleArn": "arn:aws:iam::123456789012:role/pipeline",

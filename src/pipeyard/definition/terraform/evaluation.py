@@ -3,23 +3,21 @@
 Nothing here knows what a variable or a resource is: a Scope resolves references and calls functions.
 """
 
-import math
 from collections.abc import Callable, Mapping
-from fractions import Fraction
 from typing import Protocol
 
 from msgspec import Struct, structs
 
+from pipeyard.definition.terraform.access import attribute_of, element_of, fault
 from pipeyard.definition.terraform.conversion import (
     ConversionError,
     as_string,
     convert,
     equal,
     normalised,
-    unified,
     unify,
 )
-from pipeyard.definition.terraform.numbers import Number, rounded
+from pipeyard.definition.terraform.operators import COMPARISONS, arithmetic
 from pipeyard.definition.terraform.syntax import (
     Binary,
     Call,
@@ -50,10 +48,7 @@ from pipeyard.definition.terraform.values import (
     STRING,
     Attributes,
     Dynamic,
-    ListType,
-    MapType,
     Primitive,
-    SetType,
     TupleType,
     Unknown,
     Value,
@@ -101,10 +96,6 @@ NO_LOCALS = Locals()
 def evaluate(expression: Expression, scope: Scope, local: Locals = NO_LOCALS) -> Value:
     """Raises InputError, placed in the expression, for everything that Terraform would refuse."""
     return _BY_NODE[type(expression)](expression, scope, local)
-
-
-def fault(message: str, span: Span, hint: str = "") -> InputError:
-    return InputError(message, place=span.place, hint=hint)
 
 
 def _placed(error: InputError, place: Place) -> InputError:
@@ -258,9 +249,9 @@ def _steps(node: Expression, scope: Scope, local: Locals) -> Value:
         value = evaluate(at, scope, local)
     for step in steps[taken:]:
         if isinstance(step, GetAttribute):
-            value = _attribute(value, step)
+            value = attribute_of(value, step)
         else:
-            value = _index(value, evaluate(step.key, scope, local), step.span)
+            value = element_of(value, evaluate(step.key, scope, local), step.span)
     if isinstance(value.raw, Unknown) and isinstance(at, Name) and at.name not in local.names:
         return _through(value, node.span)
     return value
@@ -274,71 +265,6 @@ def _through(value: Value, span: Span) -> Value:
         return value
     place = span.place
     return Value(value.type, Unknown((f"{shown} ({place.file}:{place.line})", *chain)), value.sensitive)
-
-
-def _attribute(value: Value, step: GetAttribute) -> Value:
-    name, span = step.name, step.span
-    if value.is_unknown:
-        inner = unknown(*value.chain)
-        return marked(inner, value)
-    if value.is_null:
-        raise fault(f"null has no attribute {name!r}", span)
-    if is_mapping(value.type):
-        found = value.entries.get(name)
-        if found is not None:
-            return marked(found, value)
-        if isinstance(value.raw, Attributes):
-            return value.raw.missing(name)
-        known = ", ".join(value.entries)
-        raise fault(
-            f"there is no attribute {name!r} in {span.source.text[span.start : step.of.span.end]}",
-            span,
-            f"it has {known}" if known and len(known) < 200 else "",
-        )
-    if is_sequence(value.type):
-        raise fault(
-            f"a {friendly(value.type)} has no attribute {name!r}", span, f"for each element's, write [*].{name}"
-        )
-    raise fault(f"a {friendly(value.type)} has no attributes", span)
-
-
-def _index(value: Value, key: Value, span: Span) -> Value:
-    if key.is_null:
-        raise fault("an index cannot be null", span)
-    if value.is_null:
-        raise fault("null has no elements", span)
-    if value.is_unknown:
-        return unknown(*value.chain)
-    if isinstance(value.type, SetType):
-        raise fault("a set has no indices", span, "tolist makes a list of it")
-    if key.is_unknown:
-        return unknown(*key.chain)
-    if is_sequence(value.type):
-        try:
-            position = convert(key, NUMBER).raw
-        except ConversionError:
-            raise fault(f"an index must be a number, not a {friendly(key.type)}", span) from None
-        if not isinstance(position, int):
-            raise fault("an index must be a whole number", span)
-        if not 0 <= position < len(value.items):
-            size = len(value.items)
-            raise fault(f"there is no element {position} in a {friendly(value.type)} of {size} elements", span)
-        return marked(value.items[position], value, key)
-    if is_mapping(value.type):
-        try:
-            name = as_string(key)
-        except ConversionError:
-            raise fault(f"a key must be text, not a {friendly(key.type)}", span) from None
-        found = value.entries.get(name)
-        if found is None:
-            if isinstance(value.raw, Attributes):
-                return value.raw.missing(name)
-            known = ", ".join(value.entries)
-            raise fault(
-                f"there is no key {name!r} here", span, f"the keys are {known}" if known and len(known) < 200 else ""
-            )
-        return marked(found, value, key)
-    raise fault(f"a {friendly(value.type)} has no indices", span)
 
 
 def _splat(node: Splat, scope: Scope, local: Locals) -> Value:
@@ -445,63 +371,15 @@ def _binary(node: Binary, scope: Scope, local: Locals) -> Value:
         if left.raw is decides or right.raw is decides:
             return marked(boolean(decides), left, right)
     if left.is_unknown or right.is_unknown:
-        return unknown(*(left.chain or right.chain), of=BOOL if operator in _COMPARISONS else kind)
+        return unknown(*(left.chain or right.chain), of=BOOL if operator in COMPARISONS else kind)
     if kind == BOOL:
         return marked(boolean(not decides), left, right)
-    if operator in _COMPARISONS:
-        return marked(boolean(_COMPARISONS[operator](left.raw, right.raw)), left, right)
+    if operator in COMPARISONS:
+        return marked(boolean(COMPARISONS[operator](left.raw, right.raw)), left, right)
     try:
         return marked(number(arithmetic(operator, left.raw, right.raw)), left, right)
     except ConversionError as error:
         raise _placed(error, node.span.place) from None
-
-
-_COMPARISONS: dict[str, Callable[[Number, Number], bool]] = {
-    "<": lambda left, right: left < right,
-    "<=": lambda left, right: left <= right,
-    ">": lambda left, right: left > right,
-    ">=": lambda left, right: left >= right,
-}
-
-
-def arithmetic(operator: str, left: Number, right: Number) -> Number:
-    """The result of `+ - * / %`. Raises ConversionError where there is none."""
-    if isinstance(left, float) or isinstance(right, float):
-        return _with_infinity(operator, float(left), float(right))
-    match operator:
-        case "+":
-            return rounded(left + right)
-        case "-":
-            return rounded(left - right)
-        case "*":
-            return rounded(left * right)
-        case "/":
-            if right:
-                return rounded(Fraction(left) / right)
-            if not left:
-                raise ConversionError("zero cannot be divided by zero")
-            return math.inf if left > 0 else -math.inf
-        case _:
-            if not right:
-                return left  # as Terraform has it
-            return rounded(left - right * math.trunc(Fraction(left) / right))
-
-
-def _with_infinity(operator: str, left: float, right: float) -> Number:
-    if operator == "/" and right == 0:
-        result = left
-    elif operator == "%":
-        raise ConversionError("an infinite number has no remainder")
-    else:
-        result = {
-            "+": lambda: left + right,
-            "-": lambda: left - right,
-            "*": lambda: left * right,
-            "/": lambda: left / right,
-        }[operator]()
-    if math.isnan(result):
-        raise ConversionError("the result is not a number")
-    return result if math.isinf(result) else rounded(Fraction(result))
 
 
 def _tuple(node: TupleOf, scope: Scope, local: Locals) -> Value:
@@ -587,12 +465,6 @@ def _for(node: For, scope: Scope, local: Locals) -> Value:
     return marked(object_of(grouped), collection)
 
 
-def unified_list(values: list[Value]) -> Value:
-    """The values as a list of their common type. Raises ConversionError."""
-    items, kind = unified(values)
-    return list_of(items, kind)
-
-
 _BY_NODE: dict[type, Callable[..., Value]] = {
     Literal: _literal,
     Template: _template,
@@ -613,5 +485,3 @@ _BY_NODE: dict[type, Callable[..., Value]] = {
     ObjectOf: _object,
     For: _for,
 }
-
-__all__ = ["ListType", "Locals", "MapType", "ReferenceFault", "Scope", "arithmetic", "evaluate"]

@@ -3,111 +3,33 @@
 Nothing is computed twice; what needs itself is reported as the chain that leads back to it.
 """
 
-import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import ParamSpec
 
-from msgspec import Struct
-
-from pipeyard.definition.declaration import suggestion
-from pipeyard.definition.places import Inputs
-from pipeyard.definition.terraform.configuration import Configuration, load_configuration
 from pipeyard.definition.terraform.constraints import ANYTHING, Constraint, read_constraint, with_defaults
+from pipeyard.definition.terraform.contents import Contents, block_types
 from pipeyard.definition.terraform.conversion import ConversionError, as_string, convert
-from pipeyard.definition.terraform.evaluation import NO_LOCALS, Locals, ReferenceFault, evaluate
-from pipeyard.definition.terraform.files import Folders
-from pipeyard.definition.terraform.functions import FunctionCall, call_function
+from pipeyard.definition.terraform.evaluation import NO_LOCALS, Locals, evaluate
+from pipeyard.definition.terraform.project import CycleFault, Project
+from pipeyard.definition.terraform.repetition import ONCE, Repetition, combined, counted, keyed
 from pipeyard.definition.terraform.resources import computed_attributes, known_data
-from pipeyard.definition.terraform.syntax import Attribute, Block, Body, Expression, Literal, Name, Span
+from pipeyard.definition.terraform.scopes import ModuleScope, undeclared
+from pipeyard.definition.terraform.syntax import Block, Body, Expression
 from pipeyard.definition.terraform.values import (
     BOOL,
-    NUMBER,
     Attributes,
-    SetType,
-    Unknown,
     Value,
-    is_mapping,
-    is_sequence,
-    number,
     object_of,
-    text,
-    tuple_of,
     unknown,
 )
-from pipeyard.errors import InputError, Place
+from pipeyard.errors import InputError
 
 P = ParamSpec("P")
 MAX_MODULES = 500
-MAX_INSTANCES = 10_000
 
 _META = frozenset({"count", "for_each", "depends_on", "provider", "providers", "lifecycle", "source", "version"})
-
-
-class CycleFault(ReferenceFault):
-    """Something needs its own value; `again` is what was asked for a second time."""
-
-
-class Repetition(Struct, frozen=True):
-    """Which of several instances: nothing, an index of `count`, or key and value of `for_each`."""
-
-    key: str | int | None = None
-    value: Value | None = None
-    unknown: tuple[str, ...] = ()  # how many there are is not known: the chain why
-
-    @property
-    def suffix(self) -> str:
-        if self.key is None:
-            return ""
-        return f"[{self.key}]" if isinstance(self.key, int) else f'["{self.key}"]'
-
-
-ONCE = Repetition()
-
-
-class Project:
-    """What all modules of one reading share."""
-
-    def __init__(self, root: Path, inputs: Inputs, shown: Callable[[Path], str]) -> None:
-        self.folders = Folders(root)
-        self.inputs = inputs
-        self.shown = shown
-        self.region = inputs.region
-        self.modules = 0
-        self.pending: list[str] = []
-        self._configurations: dict[Path, Configuration] = {}
-        self._installed: dict[str, str] | None = None
-
-    def configuration(self, folder: Path) -> Configuration:
-        if folder not in self._configurations:
-            self._configurations[folder] = load_configuration(folder, self.shown, self.folders)
-        return self._configurations[folder]
-
-    def installed(self) -> dict[str, str]:
-        """Folders of installed modules by the path of their calls: .terraform/modules/modules.json."""
-        if self._installed is None:
-            self._installed = {}
-            path = self.folders.root / ".terraform" / "modules" / "modules.json"
-            try:
-                found = json.loads(path.read_text(encoding="utf-8"))["Modules"] if path.is_file() else []
-                self._installed = {str(one["Key"]): str(one["Dir"]) for one in found}
-            except (OSError, ValueError, LookupError, TypeError):
-                return self._installed  # not Terraform's: as if nothing were installed
-        return self._installed
-
-    def once(self, name: str, compute: Callable[[], Value]) -> Value:
-        """Computes a value that may need others. Raises CycleFault when it needs itself."""
-        if name in self.pending:
-            chain = [*self.pending[self.pending.index(name) :], name]
-            raise CycleFault(f"{name} needs its own value: {' needs '.join(chain)}")
-        if len(self.pending) > 150:
-            raise InputError(f"{name} is at the end of more than 150 references")
-        self.pending.append(name)
-        try:
-            return compute()
-        finally:
-            self.pending.pop()
 
 
 class Module:
@@ -151,7 +73,7 @@ class Module:
     def variable(self, name: str) -> Value:
         block = self.configuration.variables.get(name)
         if block is None:
-            raise _undeclared("variable", f"var.{name}", name, self.configuration.variables)
+            raise undeclared("variable", f"var.{name}", name, self.configuration.variables)
         return self._memo(f"var.{name}", lambda: self._variable(name, block))
 
     def constraint(self, name: str) -> Constraint:
@@ -214,13 +136,13 @@ class Module:
     def local(self, name: str) -> Value:
         attribute = self.configuration.locals.get(name)
         if attribute is None:
-            raise _undeclared("local value", f"local.{name}", name, self.configuration.locals)
+            raise undeclared("local value", f"local.{name}", name, self.configuration.locals)
         return self._memo(f"local.{name}", lambda: self.evaluate(attribute.value))
 
     def output(self, name: str) -> Value:
         block = self.configuration.outputs.get(name)
         if block is None:
-            raise _undeclared("output", f"{self.address}.{name}", name, self.configuration.outputs)
+            raise undeclared("output", f"{self.address}.{name}", name, self.configuration.outputs)
         attribute = block.body.attributes.get("value")
         if attribute is None:
             raise InputError(f"output {name} has no value", place=block.span.place)
@@ -292,7 +214,7 @@ class Module:
     def module_value(self, name: str) -> Value:
         block = self.configuration.modules.get(name)
         if block is None:
-            raise _undeclared("module", f"module.{name}", name, self.configuration.modules)
+            raise undeclared("module", f"module.{name}", name, self.configuration.modules)
         try:
             instances = self.child(name)
         except CycleFault:
@@ -300,7 +222,7 @@ class Module:
         except InputError as error:
             where = f" ({error.place})" if error.place else ""
             return unknown(f"{error.message}{where}")
-        return _combined([(repetition, child.outputs()) for repetition, child in instances])
+        return combined([(repetition, child.outputs()) for repetition, child in instances])
 
     # Resources
 
@@ -310,9 +232,9 @@ class Module:
         if count is not None and each is not None:
             raise InputError("a block has count or for_each, not both", place=each.span.place)
         if count is not None:
-            return _counted(self.evaluate(count.value), count, name)
+            return counted(self.evaluate(count.value), count, name)
         if each is not None:
-            return _for_each(self.evaluate(each.value), each, name)
+            return keyed(self.evaluate(each.value), each, name)
         return [ONCE]
 
     def resource(self, kind: str, name: str) -> Value:
@@ -332,7 +254,7 @@ class Module:
             raise
         except InputError as error:
             return unknown(f"{error.message} ({error.place})" if error.place else error.message)
-        return _combined([(repetition, one(block, name + repetition.suffix, repetition)) for repetition in repetitions])
+        return combined([(repetition, one(block, name + repetition.suffix, repetition)) for repetition in repetitions])
 
     def _resource_instance(self, block: Block, address: str, repetition: Repetition) -> Value:
         entries = self._entries(block.body, repetition)
@@ -354,201 +276,13 @@ class Module:
         for name, attribute in body.attributes.items():
             if name not in _META:
                 entries[name] = self.forgiving(self.evaluate, attribute.value, repetition)
-        for kind in dict.fromkeys(_block_types(body)):
+        for kind in dict.fromkeys(block_types(body)):
             if kind not in _META:
                 entries[kind] = self.forgiving(self._nested, body, kind, repetition)
         return entries
 
     def _nested(self, body: Body, kind: str, repetition: Repetition) -> Value:
         return Contents(self, body, repetition).objects(kind)
-
-
-class Contents(Struct, frozen=True):
-    """A body in its scope, with dynamic blocks unrolled."""
-
-    module: Module
-    body: Body
-    repetition: Repetition
-    local: Locals = NO_LOCALS
-
-    def value(self, name: str) -> Value | None:
-        """An argument's value; None when it is not set. Raises InputError."""
-        attribute = self.body.attributes.get(name)
-        return None if attribute is None else self.evaluate(attribute.value)
-
-    def evaluate(self, node: Expression) -> Value:
-        return self.module.evaluate(node, self.repetition, self.local)
-
-    def place(self, name: str = "") -> Place:
-        attribute = self.body.attributes.get(name)
-        return attribute.span.place if attribute else self.body.span.place
-
-    def entries(self) -> dict[str, Value]:
-        entries = {
-            name: self.module.forgiving(self.evaluate, attribute.value)
-            for name, attribute in self.body.attributes.items()
-        }
-        for kind in dict.fromkeys(_block_types(self.body)):
-            entries[kind] = self.module.forgiving(self.objects, kind)
-        return entries
-
-    def objects(self, kind: str) -> Value:
-        """Nested blocks of a type as a tuple of objects."""
-        return tuple_of([object_of(inner.entries()) for inner in self.blocks(kind)])
-
-    def blocks(self, *kinds: str) -> Iterator["Contents"]:
-        """Nested blocks of these types in order; those that `dynamic` makes stand at its place.
-
-        Raises InputError, also when it cannot be known how many blocks a dynamic one makes.
-        """
-        for _, contents in self.typed_blocks(*kinds):
-            yield contents
-
-    def typed_blocks(self, *kinds: str) -> Iterator[tuple[str, "Contents"]]:
-        for block in self.body.blocks:
-            if block.type in kinds:
-                yield block.type, Contents(self.module, block.body, self.repetition, self.local)
-            elif block.type == "dynamic" and block.labels and block.labels[0] in kinds:
-                for contents in self._dynamic(block):
-                    yield block.labels[0], contents
-
-    def _dynamic(self, block: Block) -> Iterator["Contents"]:
-        each = block.body.attributes.get("for_each")
-        content = next(block.body.of_type("content"), None)
-        if each is None or content is None:
-            raise InputError("a dynamic block has for_each and a content block", place=block.span.place)
-        iterator = block.body.attributes.get("iterator")
-        name = block.labels[0]
-        if iterator is not None:
-            if not isinstance(iterator.value, Name | Literal):
-                raise InputError("iterator is a plain name", place=iterator.span.place)
-            name = str(iterator.value.name if isinstance(iterator.value, Name) else iterator.value.value)
-        collection = self.evaluate(each.value)
-        if collection.is_unknown:
-            raise InputError(
-                f"how many {block.labels[0]} blocks there are cannot be known: {'; '.join(collection.chain)}",
-                place=each.span.place,
-            )
-        if collection.is_null:
-            return
-        from pipeyard.definition.terraform.values import elements
-
-        if not is_sequence(collection.type) and not is_mapping(collection.type):
-            raise InputError("for_each of a dynamic block needs a list, set or map", place=each.span.place)
-        for key, value in elements(collection):
-            local = self.local.naming(**{name: object_of({"key": key, "value": value})})
-            yield Contents(self.module, content.body, self.repetition, local)
-
-
-class ModuleScope:
-    """References and functions as an expression in a module sees them."""
-
-    def __init__(
-        self, module: Module, repetition: Repetition = ONCE, overrides: dict[str, Value] | None = None
-    ) -> None:
-        self.module = module
-        self.repetition = repetition
-        self.overrides = overrides or {}
-
-    def reference(self, root: str, names: list[str], span: Span) -> tuple[Value, int]:
-        module = self.module
-        first = names[0] if names else ""
-        if root in ("var", "local", "module", "data", "each", "count", "path", "terraform", "self") and not first:
-            raise ReferenceFault(f"{root} must be followed by a name", place=span.place)
-        match root:
-            case "var":
-                found = self.overrides.get(f"var.{first}")
-                return (found if found is not None else module.variable(first)), 1
-            case "local":
-                return module.local(first), 1
-            case "module":
-                return self._module(first, names)
-            case "data":
-                return self._data(names, span)
-            case "each" | "count":
-                return self._repeated(root, first, span), 1
-            case "path":
-                return self._path(first, span), 1
-            case "terraform":
-                if first in ("workspace", "env"):
-                    return text(module.project.inputs.environment.get("TF_WORKSPACE", "") or "default"), 1
-                if first == "applying":
-                    return unknown("terraform.applying is known only during a deployment"), 1
-                raise ReferenceFault(f"there is no terraform.{first}", place=span.place)
-            case "self":
-                raise ReferenceFault("self exists only in provisioners and conditions", place=span.place)
-            case "ephemeral":
-                return unknown("an ephemeral resource is known only during a deployment"), min(2, len(names))
-        return self._resource("resource", root, first, span), 1
-
-    def call(self, name: str, arguments: list[Value], span: Span) -> Value:
-        project = self.module.project
-        return call_function(name, arguments, FunctionCall(project.folders, self))
-
-    def _module(self, name: str, names: list[str]) -> tuple[Value, int]:
-        module = self.module
-        block = module.configuration.modules.get(name)
-        if block is not None and len(names) > 1 and not {"count", "for_each"} & block.body.attributes.keys():
-            try:
-                instances = module.child(name)
-            except CycleFault:
-                raise
-            except InputError as error:
-                where = f" ({error.place})" if error.place else ""
-                return unknown(f"{error.message}{where}"), 1
-            return instances[0][1].output(names[1]), 2
-        return module.module_value(name), 1
-
-    def _data(self, names: list[str], span: Span) -> tuple[Value, int]:
-        if len(names) < 2:
-            raise ReferenceFault("data must be followed by a type and a name", place=span.place)
-        return self._resource("data", names[0], names[1], span), 2
-
-    def _resource(self, mode: str, kind: str, name: str, span: Span) -> Value:
-        module = self.module
-        declared = module.configuration.resources if mode == "resource" else module.configuration.data
-        prefix = "data." if mode == "data" else ""
-        if (kind, name) not in declared:
-            known = [f"{prefix}{a}.{b}" for a, b in declared]
-            if not name:
-                roots = ["var", "local", "module", "data", "each", "count", "path", "terraform"]
-                hint = suggestion(kind, roots) or "a resource is referred to by its type and its name"
-                raise ReferenceFault(f"nothing is called {kind} here", place=span.place, hint=hint)
-            hint = suggestion(f"{prefix}{kind}.{name}", known)
-            raise ReferenceFault(f"{prefix}{kind}.{name} is not declared in this module", place=span.place, hint=hint)
-        return module.resource(kind, name) if mode == "resource" else module.data(kind, name)
-
-    def _repeated(self, root: str, name: str, span: Span) -> Value:
-        repetition = self.repetition
-        if repetition.unknown:
-            return unknown(*repetition.unknown)
-        if root == "count" and name == "index" and isinstance(repetition.key, int):
-            return number(repetition.key)
-        if root == "each" and isinstance(repetition.key, str) and repetition.value is not None:
-            if name == "key":
-                return text(repetition.key)
-            if name == "value":
-                return repetition.value
-        needed = "count" if root == "count" else "for_each"
-        raise ReferenceFault(f"{root}.{name} exists only where a block has {needed}", place=span.place)
-
-    def _path(self, name: str, span: Span) -> Value:
-        root = self.module.project.folders.root
-        if name == "module":
-            return text(_relative(self.module.folder, root))
-        if name == "root":
-            return text(".")
-        if name == "cwd":
-            return text(root.as_posix())
-        raise ReferenceFault(
-            f"there is no path.{name}", place=span.place, hint="there are path.module, path.root, path.cwd"
-        )
-
-
-def _relative(folder: Path, root: Path) -> str:
-    import os.path
-
-    return Path(os.path.relpath(folder, root)).as_posix()
 
 
 def _arguments(caller: Module, block: Block, repetition: Repetition) -> Callable[[str, Constraint], Value | None]:
@@ -569,65 +303,6 @@ def _arguments(caller: Module, block: Block, repetition: Repetition) -> Callable
             ) from None
 
     return given
-
-
-def _undeclared(what: str, shown: str, name: str, known: object) -> ReferenceFault:
-    names = list(known) if isinstance(known, dict) else []
-    hint = suggestion(name, names)
-    return ReferenceFault(f"{what} {shown} is not declared", hint=hint)
-
-
-def _combined(instances: list[tuple[Repetition, Value]]) -> Value:
-    """One value for a block: the instance itself, a tuple by index, or an object by key."""
-    if len(instances) == 1:
-        repetition, value = instances[0]
-        if repetition.unknown:
-            return unknown(*repetition.unknown)
-        if repetition.key is None:
-            return value
-    if all(isinstance(repetition.key, int) for repetition, _ in instances):
-        return tuple_of([value for _, value in instances])
-    return object_of({str(repetition.key): value for repetition, value in instances})
-
-
-def _counted(value: Value, attribute: Attribute, name: str) -> list[Repetition]:
-    if value.is_unknown:
-        return [Repetition(unknown=(f"how many {name} there are is not known", *value.chain))]
-    if value.is_null:
-        raise InputError("count cannot be null", place=attribute.span.place)
-    try:
-        size = convert(value, NUMBER).raw
-    except ConversionError as error:
-        raise InputError(f"count is unsuitable: {error.message}", place=attribute.span.place) from None
-    if not isinstance(size, int) or not 0 <= size <= MAX_INSTANCES:
-        raise InputError(f"count must be a whole number from 0 to {MAX_INSTANCES}", place=attribute.span.place)
-    return [Repetition(index) for index in range(size)]
-
-
-def _for_each(value: Value, attribute: Attribute, name: str) -> list[Repetition]:
-    place = attribute.span.place
-    if value.is_unknown:
-        return [Repetition(unknown=(f"how many {name} there are is not known", *value.chain))]
-    if value.is_null:
-        raise InputError("for_each cannot be null", place=place)
-    if is_mapping(value.type):
-        return [Repetition(key, item) for key, item in sorted(value.entries.items())]
-    if isinstance(value.type, SetType):
-        found: list[Repetition] = []
-        for item in value.items:
-            if isinstance(item.raw, Unknown):
-                return [Repetition(unknown=(f"how many {name} there are is not known", *item.chain))]
-            if not isinstance(item.raw, str):
-                raise InputError("for_each takes a set of strings", place=place)
-            found.append(Repetition(item.raw, item))
-        return found
-    hint = "toset makes a set of a list" if is_sequence(value.type) else ""
-    raise InputError("for_each takes a map or a set of strings", place=place, hint=hint)
-
-
-def _block_types(body: Body) -> Iterator[str]:
-    for block in body.blocks:
-        yield block.labels[0] if block.type == "dynamic" and block.labels else block.type
 
 
 def default_region(module: Module) -> str:

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from pipeyard.definition.declaration import Notes, suggestion
 from pipeyard.definition.documents import Items, Leaf, Node, Table, Unknown
-from pipeyard.definition.terraform.modules import Contents
+from pipeyard.definition.terraform.contents import Contents
 from pipeyard.definition.terraform.numbers import number_text
 from pipeyard.definition.terraform.syntax import Expression, Literal, ObjectOf, Parentheses, TupleOf
 from pipeyard.definition.terraform.values import NUMBER, Value, is_mapping, is_sequence

@@ -8,8 +8,11 @@ from pipeyard.definition.declaration import Notes, declare_pipeline
 from pipeyard.definition.documents import Table
 from pipeyard.definition.model import Definition, PipelineDeclaration
 from pipeyard.definition.places import Inputs, Places, Reading
-from pipeyard.definition.terraform.modules import Contents, Module, Project, Repetition, default_region
+from pipeyard.definition.terraform.contents import Contents
+from pipeyard.definition.terraform.modules import Module, default_region
 from pipeyard.definition.terraform.pipelines import pipeline_table
+from pipeyard.definition.terraform.project import Project
+from pipeyard.definition.terraform.repetition import Repetition
 from pipeyard.definition.terraform.surroundings import surroundings
 from pipeyard.definition.terraform.syntax import Block
 from pipeyard.definition.terraform.values import STRING

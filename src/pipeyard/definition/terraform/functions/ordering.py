@@ -1,7 +1,6 @@
 """Functions about the order, the sum and the repetition of elements."""
 
 from pipeyard.definition.terraform.conversion import ConversionError, convert
-from pipeyard.definition.terraform.evaluation import arithmetic
 from pipeyard.definition.terraform.functions.collections import like, need_sequence
 from pipeyard.definition.terraform.functions.signature import (
     Function,
@@ -11,6 +10,7 @@ from pipeyard.definition.terraform.functions.signature import (
     anything,
     strings,
 )
+from pipeyard.definition.terraform.operators import arithmetic
 from pipeyard.definition.terraform.values import ANY, NUMBER, STRING, ListType, Value, identity, list_of, number, text
 
 

@@ -1,0 +1,85 @@
+"""Attributes and elements of values. Source: HCL specification, "Index" and "Attribute Access" operators."""
+
+from pipeyard.definition.terraform.conversion import ConversionError, as_string, convert
+from pipeyard.definition.terraform.syntax import GetAttribute, Span
+from pipeyard.definition.terraform.values import (
+    NUMBER,
+    Attributes,
+    SetType,
+    Value,
+    friendly,
+    is_mapping,
+    is_sequence,
+    marked,
+    unknown,
+)
+from pipeyard.errors import InputError
+
+
+def fault(message: str, span: Span, hint: str = "") -> InputError:
+    return InputError(message, place=span.place, hint=hint)
+
+
+def attribute_of(value: Value, step: GetAttribute) -> Value:
+    name, span = step.name, step.span
+    if value.is_unknown:
+        inner = unknown(*value.chain)
+        return marked(inner, value)
+    if value.is_null:
+        raise fault(f"null has no attribute {name!r}", span)
+    if is_mapping(value.type):
+        found = value.entries.get(name)
+        if found is not None:
+            return marked(found, value)
+        if isinstance(value.raw, Attributes):
+            return value.raw.missing(name)
+        known = ", ".join(value.entries)
+        raise fault(
+            f"there is no attribute {name!r} in {span.source.text[span.start : step.of.span.end]}",
+            span,
+            f"it has {known}" if known and len(known) < 200 else "",
+        )
+    if is_sequence(value.type):
+        raise fault(
+            f"a {friendly(value.type)} has no attribute {name!r}", span, f"for each element's, write [*].{name}"
+        )
+    raise fault(f"a {friendly(value.type)} has no attributes", span)
+
+
+def element_of(value: Value, key: Value, span: Span) -> Value:
+    if key.is_null:
+        raise fault("an index cannot be null", span)
+    if value.is_null:
+        raise fault("null has no elements", span)
+    if value.is_unknown:
+        return unknown(*value.chain)
+    if isinstance(value.type, SetType):
+        raise fault("a set has no indices", span, "tolist makes a list of it")
+    if key.is_unknown:
+        return unknown(*key.chain)
+    if is_sequence(value.type):
+        try:
+            position = convert(key, NUMBER).raw
+        except ConversionError:
+            raise fault(f"an index must be a number, not a {friendly(key.type)}", span) from None
+        if not isinstance(position, int):
+            raise fault("an index must be a whole number", span)
+        if not 0 <= position < len(value.items):
+            size = len(value.items)
+            raise fault(f"there is no element {position} in a {friendly(value.type)} of {size} elements", span)
+        return marked(value.items[position], value, key)
+    if is_mapping(value.type):
+        try:
+            name = as_string(key)
+        except ConversionError:
+            raise fault(f"a key must be text, not a {friendly(key.type)}", span) from None
+        found = value.entries.get(name)
+        if found is None:
+            if isinstance(value.raw, Attributes):
+                return value.raw.missing(name)
+            known = ", ".join(value.entries)
+            raise fault(
+                f"there is no key {name!r} here", span, f"the keys are {known}" if known and len(known) < 200 else ""
+            )
+        return marked(found, value, key)
+    raise fault(f"a {friendly(value.type)} has no indices", span)

@@ -144,7 +144,7 @@ class Process(NamedTuple):
 def registry_process(home: Path, *arguments: str, port: int = 0, **environment: str) -> Iterator[Process]:
     port = port or free_port()
     program = [sys.executable, "-m", "pipeyard", "registry", "serve", "--port", str(port), *arguments]
-    variables = {"PATH": os.defpath, "PIPEYARD_HOME": str(home), **environment}
+    variables = {"PATH": os.defpath, "PYTHONPATH": ":".join(sys.path), "PIPEYARD_HOME": str(home), **environment}
     home.mkdir(parents=True, exist_ok=True)
     with subprocess.Popen(program, env=variables, cwd=home, stderr=subprocess.PIPE) as process:
         try:

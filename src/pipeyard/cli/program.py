@@ -38,6 +38,7 @@ IMAGE_COMMANDS: Mapping[str, tuple[str, str]] = {
 
 REGISTRY_COMMANDS: Mapping[str, tuple[str, str]] = {
     # `pipeyard registry NAME`: likewise
+    "collect": ("pipeyard.cli.registry_collect", "Remove blobs that no published image needs."),
     "serve": ("pipeyard.cli.registry_serve", "Serve the images under PIPEYARD_HOME over HTTP."),
 }
 

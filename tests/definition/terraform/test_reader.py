@@ -512,3 +512,29 @@ def test_override_files_replace_arguments(read: Read) -> None:
 def test_a_syntax_error_has_line_and_column(read: Read, text: str, line: int, column: int) -> None:
     (problem,) = read({"main.tf": text}).problems
     assert (problem.place.line, problem.place.column) == (line, column)
+
+
+def test_a_name_that_is_drawn_at_random_is_a_warning_and_a_default(read: Read) -> None:
+    main = (SMALL % '{ A = "x" }').replace('name     = "p"', 'name = "p-${random_pet.suffix.id}"')
+    reading = read({"main.tf": main + 'resource "random_pet" "suffix" {}'})
+    assert only_pipeline(reading).name == "p"
+    assert [problem.severity for problem in reading.problems] == ["warning"]
+
+
+def test_a_token_from_a_secret_store_is_left_out_with_a_warning(read: Read) -> None:
+    main = 'data "aws_secretsmanager_secret_version" "t" { secret_id = "x" }' + SMALL % (
+        '{ Repo = "shop", OAuthToken = data.aws_secretsmanager_secret_version.t.secret_string }'
+    )
+    reading = read({"main.tf": main})
+    assert configuration(reading) == {"Repo": "shop"}
+    assert [problem.severity for problem in reading.problems] == ["warning"]
+
+
+def test_an_encryption_key_that_a_deployment_makes_is_left_out(read: Read) -> None:
+    main = (SMALL % "{}").replace(
+        'location = "bucket"',
+        'location = "bucket"\n    encryption_key {\n      id   = aws_kms_key.k.arn\n      type = "KMS"\n    }',
+    )
+    store = only_pipeline(read({"main.tf": main + 'resource "aws_kms_key" "k" {}'})).artifact_store
+    assert store is not None
+    assert (store.location, store.encryption_key) == ("bucket", None)

@@ -122,6 +122,7 @@ PIPELINE = Shape(
     ignored=frozenset({"tags", "tags_all", "region", "timeouts"}),
 )
 _EMPTY_IS_ABSENT = frozenset({"region", "roleArn", "namespace", "runOrder", "timeoutInMinutes", "executionMode"})
+_SECRETS = frozenset({"OAuthToken", "SecretToken"})
 _META = frozenset({"count", "for_each", "provider", "depends_on", "lifecycle", "provisioner", "connection"})
 
 
@@ -147,9 +148,11 @@ def _stores(stores: Items) -> dict[str, Node]:
         if not isinstance(store, Table):
             continue
         region = store.get("region")
-        plain = Table(
-            {key: node for key, node in store.entries.items() if key != "region"}, store.key_places, store.place
-        )
+        kept = {key: node for key, node in store.entries.items() if key != "region"}
+        encryption = kept.get("encryptionKey")
+        if isinstance(encryption, Table) and isinstance(encryption.get("id"), Unknown):
+            del kept["encryptionKey"]  # a key that only a deployment makes
+        plain = Table(kept, store.key_places, store.place)
         if isinstance(store.get("location"), Unknown):
             continue  # a bucket that a deployment names; nothing here needs it
         if len(stores.nodes) == 1:
@@ -171,6 +174,8 @@ def _table(contents: Contents, shape: Shape, notes: Notes, *, top: bool = False)
         node = argument_node(contents, attribute.value, notes)
         if isinstance(node, Leaf) and node.value is None:
             continue
+        if name == "configuration" and isinstance(node, Table):
+            node = _without_secrets(node, notes)
         put(entries, places, written, node, attribute.span.place)
     for name, (written, inner) in shape.one.items():
         for found in _blocks(contents, name, notes):
@@ -182,6 +187,19 @@ def _table(contents: Contents, shape: Shape, notes: Notes, *, top: bool = False)
             entries[written] = Items(nodes, nodes[0].place)
             places[written] = nodes[0].place
     return Table(entries, places, place)
+
+
+def _without_secrets(configuration: Table, notes: Notes) -> Table:
+    """A token that only a secret store knows is left out: nothing here signs in with it."""
+    missing = {
+        key: node for key, node in configuration.entries.items() if key in _SECRETS and isinstance(node, Unknown)
+    }
+    for key, node in missing.items():
+        if isinstance(node, Unknown) and node.chain:
+            why = "; ".join(node.chain)
+            notes.warning(f"{key} is left out, since it is not known here: {why}", node.place, rule="unknown-value")
+    entries = {key: node for key, node in configuration.entries.items() if key not in missing}
+    return Table(entries, configuration.key_places, configuration.place)
 
 
 def put(entries: dict[str, Node], places: dict[str, Place], written: str, node: Node, place: Place) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pipeyard.definition.declaration import Notes, declare_pipeline
-from pipeyard.definition.documents import Table
+from pipeyard.definition.documents import Leaf, Table, Unknown
 from pipeyard.definition.model import Definition, PipelineDeclaration
 from pipeyard.definition.places import Inputs, Places, Reading
 from pipeyard.definition.terraform.contents import Contents
@@ -112,7 +112,17 @@ def _pipeline(
     module: Module, block: Block, repetition: Repetition, index: int, notes: Notes
 ) -> PipelineDeclaration | None:
     table = pipeline_table(Contents(module, block.body, repetition), notes)
-    table = Table(table.entries, table.key_places, block.span.place)
+    entries = dict(table.entries)
+    name = entries.get("name")
+    if isinstance(name, Unknown) and name.chain:
+        why = "; ".join(name.chain)
+        notes.warning(
+            f"the pipeline's name is not known here, and it is called {block.labels[1]!r}: {why}",
+            name.place,
+            rule="unknown-value",
+        )
+        entries["name"] = Leaf(block.labels[1], block.labels[1], name.place)
+    table = Table(entries, table.key_places, block.span.place)
     return declare_pipeline(table, ("pipelines", index), notes, name=block.labels[1])
 
 

@@ -13,8 +13,11 @@ from pipeyard.errors import InputError
 MAX_DEPTH = 80
 """Levels of nesting; deeper text is an attack or an accident, and would exhaust the stack."""
 
-_SPACE = re.compile(r"(?:[ \t]|\r(?=\n)|(?:#|//)[^\n]*|/\*(?:[^*]|\*(?!/))*\*/)*+")
-_SPACE_AND_LINES = re.compile(r"(?:[ \t\n]|\r(?=\n)|(?:#|//)[^\n]*|/\*(?:[^*]|\*(?!/))*\*/)*+")
+_COMMENT = r"(?:#|//)[^\n]*+|/\*(?s:.*?)\*/"
+# Portions, so that no text makes the matcher remember all of it. Atomic groups and not possessive ones, which Python
+# before 3.11.5 matches wrongly (gh-106052).
+_SPACE = re.compile(rf"(?>(?:[ \t]++|\r(?=\n)|{_COMMENT}){{1,1000}})*")
+_SPACE_AND_LINES = re.compile(rf"(?>(?:[ \t\n]++|\r(?=\n)|{_COMMENT}){{1,1000}})*")
 _TOKEN = re.compile(
     r"(?P<newline>\n)"
     r"|(?P<name>[^\W\d][\w-]*)"

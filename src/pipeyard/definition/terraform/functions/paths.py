@@ -63,7 +63,7 @@ def compile_glob(pattern: str) -> Callable[[str], bool]:
     while at < len(pattern):
         rest = pattern[at:]
         if rest.startswith("**/"):
-            out.append("(?:[^/]+/)*+")
+            out.append("(?>(?:[^/]++/)*)")
             at += 3
         elif rest.startswith("**"):
             out.append(".*+")

@@ -263,3 +263,23 @@ def test_tls_by_certificate_files(tmp_path: Path) -> None:
                 f"GET /v2/a/blobs/{digest} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
             )
             assert everything(connection).endswith(b"\r\n\r\n" + body)
+
+
+def test_a_slow_client_that_goes_on_is_not_cut_off(tmp_path: Path) -> None:
+    size = 6_000_000
+    (tmp_path / "file").write_bytes(bytes(size))
+
+    async def giving(scope: Message, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % size)]})
+        with open(tmp_path / "file", "rb") as file:
+            await send({"type": "http.response.zerocopysend", "file": file, "offset": 0, "count": size})
+
+    with serving(giving, Limits(idle_s=0.6)) as port, socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
+        connection.connect(("127.0.0.1", port))
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        taken, pause = 0, threading.Event()
+        while piece := connection.recv(40_000):
+            taken += len(piece)
+            pause.wait(0.01)  # about 3 MB/s: the whole takes far longer than a client may be silent
+    assert taken > size

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 _SMALL = 64 * 1024
 _LARGE = 1 << 20
 _PIECE = _LARGE // 2  # a body is handed over when this much has come, or its end
-_SENDFILE = 8 << 20  # one call, so that progress can be seen
+_SENDFILE = 64 << 10, 1 << 20, 8 << 20  # least, first and most bytes of a call: progress shows only between calls
+_QUICK_S, _SLOW_S = 0.25, 2.0
 _LINGER_S = 2.0
 _TLS_OR_BINARY = frozenset((*range(10), 11, 12, *range(14, 33), *range(127, 256)))  # no request begins so
 
@@ -231,16 +232,22 @@ class Connection(asyncio.BufferedProtocol):
 
     async def send_file(self, file: BinaryIO, offset: int, count: int) -> None:
         end = offset + count
+        least, step, most = _SENDFILE
         try:
             while offset < end:
                 if self._lost:
                     raise ConnectionResetError
-                self.last_progress = time.monotonic()
+                self.last_progress = began = time.monotonic()
                 self.waits_for_client = True
-                sent = await self._loop.sendfile(self._transport, file, offset, min(_SENDFILE, end - offset))
+                sent = await self._loop.sendfile(self._transport, file, offset, min(step, end - offset))
                 if sent == 0:
                     raise ConnectionResetError("the file became shorter")
                 offset += sent
+                took_s = time.monotonic() - began
+                if took_s < _QUICK_S:
+                    step = min(step * 2, most)
+                elif took_s > _SLOW_S:  # a slow client shall not look like a silent one
+                    step = max(step // 4, least)
         except (RuntimeError, OSError) as error:  # asyncio: RuntimeError for a transport that is closing
             raise ConnectionResetError from error
         finally:

@@ -39,7 +39,11 @@ class Exchange:
         """Whether the connection can take another request."""
         try:
             await app(self._connection.scope(self._head), self.receive, self.send)
-        except (ConnectionError, BadRequest):
+        except ConnectionError:
+            raise
+        except BadRequest:
+            if self._started:
+                return False
             raise
         except Exception:  # noqa: BLE001  (a front door: one failed request must not end the server)
             _log.exception("%s %s failed", self._head.method, self._head.path)

@@ -70,7 +70,7 @@ class Images:
         return ecr_host(self.settings)
 
     def origin(self, stop: Stop = NEVER, observe: Observer = ignore) -> ImageOrigin:
-        return StoreFirst(self.store, self.registries.origin(stop, observe), self.own_host)
+        return StoreFirst(self.store, self.registries.origin(stop, observe, kept=self.store), self.own_host)
 
     def destination(
         self,

@@ -12,8 +12,7 @@ from pathlib import Path
 
 from pipeyard.errors import BuildFailed
 from pipeyard.image.layers.entry import Entry, Kind, layer_order, whiteout
-from pipeyard.image.layers.extract import owner_of
-from pipeyard.image.layers.powers import OWNER_XATTR, Form, form_of_this_process
+from pipeyard.image.layers.powers import OWNER_XATTR, Form, form_of_this_process, owner_of
 from pipeyard.image.layers.stack import FolderStack, Found, has_xattr, is_overlay_opaque, is_overlay_whiteout
 
 Owner = Callable[[str, os.stat_result], tuple[int, int]]

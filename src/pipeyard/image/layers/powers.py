@@ -10,6 +10,7 @@ single          one id: every file belongs to us, and its owner in the image is 
 """
 
 import os
+import stat
 from functools import cache
 from typing import Literal
 
@@ -58,3 +59,14 @@ def form_of_this_process() -> Form:
     with open("/proc/self/status", encoding="utf-8", errors="replace") as file:
         effective = next((int(line.split()[1], 16) for line in file if line.startswith("CapEff:")), -1)
     return Form(powers_from(os.geteuid(), uid_map, effective))
+
+
+def owner_of(file: str, status: os.stat_result, form: Form) -> tuple[int, int]:
+    """The owner in the image of a file that lies in a layer's folder."""
+    if form.powers != "root" and (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+        try:
+            uid, _, gid = os.getxattr(file, OWNER_XATTR, follow_symlinks=False).partition(b":")
+            return int(uid), int(gid)
+        except (OSError, ValueError):
+            pass
+    return (status.st_uid, status.st_gid) if form.keeps_owners else (0, 0)

@@ -11,6 +11,8 @@ from typing import BinaryIO
 
 from pipeyard.image.layers.decompress import BadArchive, Unpacked
 from pipeyard.image.layers.entry import Entry, Kind
+from pipeyard.image.layers.fields import decimal, nanoseconds, number, parse_records
+from pipeyard.image.layers.sparse import old_sparse, pax_sparse
 
 _ZERO = bytes(512)
 _MAX_EXTENDED = 1 << 20  # bytes of pax records of one entry; BuildKit and Go allow as much
@@ -152,14 +154,14 @@ def read_members(pieces: Iterable[bytes]) -> Iterator[Member]:
             return
         _check(block)
         kind_code = block[156]
-        size = _number(block, 124, 136)
+        size = number(block, 124, 136)
         if kind_code == 0x78 or kind_code == 0x67:  # x and g
             if size > _MAX_EXTENDED:
                 raise BadArchive(f"an extended header of {size} bytes")
             data = source.take(size)
             source.skip(-size % 512)
             if kind_code == 0x78:
-                records.update(_parse_records(data))
+                records.update(parse_records(data))
             continue
         if kind_code == 0x4C or kind_code == 0x4B:  # L and K
             if size > _MAX_NAME:
@@ -203,19 +205,19 @@ def _member(
     link = long_link
     if link is None:
         link = block[157:257].split(b"\0", 1)[0] if block[157] else b""
-    mode, uid, gid = _number(block, 100, 108), _number(block, 108, 116), _number(block, 116, 124)
-    mtime_ns = _number(block, 136, 148) * 1_000_000_000
+    mode, uid, gid = number(block, 100, 108), number(block, 108, 116), number(block, 116, 124)
+    mtime_ns = number(block, 136, 148) * 1_000_000_000
     xattrs: dict[str, bytes] = {}
     holes = None
     length = size
     if records:
         name = records.get("path", name)
         link = records.get("linkpath", link)
-        uid = _decimal(records, "uid", uid)
-        gid = _decimal(records, "gid", gid)
-        size = length = _decimal(records, "size", size)
+        uid = decimal(records, "uid", uid)
+        gid = decimal(records, "gid", gid)
+        size = length = decimal(records, "size", size)
         if "mtime" in records:
-            mtime_ns = _nanoseconds(records["mtime"])
+            mtime_ns = nanoseconds(records["mtime"])
         for key, value in records.items():
             if key.startswith("SCHILY.xattr."):
                 xattrs[key[13:]] = value
@@ -226,14 +228,14 @@ def _member(
     if b"\0" in name or b"\0" in link:
         raise BadArchive(f"a name with a NUL byte: {_text(name)!r}")
     if sparse:
-        holes, size = _old_sparse(block, source)
+        holes, size = old_sparse(block, source.take)
     elif any(key.startswith("GNU.sparse.") for key in records):
-        name, holes, size, length = _pax_sparse(records, name, length, source)
+        name, holes, size, length = pax_sparse(records, name, length, source.take)
     if holes is not None and sum(part for _, part in holes) != length:
         raise BadArchive(f"the sparse file {_text(name)!r} contradicts its own size")
     device = (0, 0)
     if kind in ("char", "block"):
-        device = (_number(block, 329, 337), _number(block, 337, 345))
+        device = (number(block, 329, 337), number(block, 337, 345))
     if size < 0 or uid < 0 or gid < 0:
         raise BadArchive(f"{_text(name)!r} has a negative size or owner")
     path = _normal(name)
@@ -250,138 +252,12 @@ def _member(
 
 
 def _check(block: bytes) -> None:
-    stored = _number(block, 148, 156)
+    stored = number(block, 148, 156)
     total = sum(block) - sum(block[148:156]) + 256
     if stored != total:
         signed = total - 256 * sum(byte > 127 for byte in block[:148] + block[156:])  # as some old tars summed
         if stored != signed:
             raise BadArchive("wrong checksum: not a tar archive, or a damaged one")
-
-
-def _number(block: bytes, start: int, end: int) -> int:
-    """An octal field, or GNU's base 256."""
-    field = block[start:end]
-    if field[0] & 0x80:
-        value = int.from_bytes(field, "big", signed=False)
-        bits = 8 * len(field)
-        if field[0] & 0x40:  # negative, two's complement in what the marker leaves
-            return value - (1 << bits)
-        return value - (1 << (bits - 1))
-    text = field.split(b"\0", 1)[0].strip()
-    if not text:
-        return 0
-    try:
-        return int(text, 8)
-    except ValueError:
-        raise BadArchive(f"{field!r} is no octal number: not a tar archive, or a damaged one") from None
-
-
-def _parse_records(data: bytes) -> dict[str, bytes]:
-    records: dict[str, bytes] = {}
-    at = 0
-    while at < len(data):
-        if data[at] == 0:  # some writers pad the records themselves
-            break
-        space = data.find(b" ", at, at + 12)
-        digits = data[at:space] if space > 0 else b""
-        length = int(digits) if digits.isdigit() else 0
-        end = at + length
-        equals = data.find(b"=", space, end)
-        if length < 5 or end > len(data) or data[end - 1] != 0x0A or equals < 0:
-            raise BadArchive("a damaged extended header")
-        key, value = data[space + 1 : equals].decode("utf-8", "surrogateescape"), data[equals + 1 : end - 1]
-        if key in ("GNU.sparse.offset", "GNU.sparse.numbytes"):  # format 0.0 repeats these two keys
-            before = records.get("GNU.sparse.map", b"")
-            records["GNU.sparse.map"] = (before + b"," if before else b"") + value
-        else:
-            records[key] = value
-        at = end
-    return records
-
-
-def _decimal(records: dict[str, bytes], key: str, default: int) -> int:
-    value = records.get(key)
-    if value is None:
-        return default
-    if not value.isdigit() or len(value) > 19:
-        raise BadArchive(f"the extended header has {key}={value[:40]!r}")
-    return int(value)
-
-
-def _nanoseconds(value: bytes) -> int:
-    whole, _, fraction = value.partition(b".")
-    digits = whole.removeprefix(b"-")
-    if not digits.isdigit() or len(digits) > 18 or (fraction and not fraction.isdigit()):
-        raise BadArchive(f"the extended header has mtime={value[:40]!r}")
-    nanoseconds = int(digits) * 1_000_000_000 + int(fraction[:9].ljust(9, b"0"))
-    return -nanoseconds if whole.startswith(b"-") else nanoseconds
-
-
-def _old_sparse(block: bytes, source: _Source) -> tuple[list[tuple[int, int]], int]:
-    holes: list[tuple[int, int]] = []
-    size = _number(block, 483, 495)
-    _sparse_fields(block[386:482], holes)
-    more = block[482]
-    while more:
-        extension = source.take(512)
-        _sparse_fields(extension[:504], holes)
-        more = extension[504]
-        if len(holes) > 1 << 20:
-            raise BadArchive("a sparse file of too many parts")
-    return _checked(holes, size), size
-
-
-def _sparse_fields(fields: bytes, holes: list[tuple[int, int]]) -> None:
-    for at in range(0, len(fields), 24):
-        if fields[at] == 0:
-            return
-        holes.append((_number(fields, at, at + 12), _number(fields, at + 12, at + 24)))
-
-
-def _pax_sparse(
-    records: dict[str, bytes], name: bytes, length: int, source: _Source
-) -> tuple[bytes, list[tuple[int, int]], int, int]:
-    """GNU's three pax formats: the map in the header (0.0, 0.1), or in front of the data (1.0)."""
-    name = records.get("GNU.sparse.name", name)
-    size = _decimal(records, "GNU.sparse.realsize", _decimal(records, "GNU.sparse.size", length))
-    if records.get("GNU.sparse.major") == b"1":
-        text = b""
-        numbers: list[int] = []
-        wanted = 1
-        while len(numbers) < wanted:
-            line, newline, rest = text.partition(b"\n")
-            if not newline:
-                if length < 512 or len(text) > 32:
-                    raise BadArchive("a sparse file with a damaged map")
-                text += source.take(512)
-                length -= 512
-                continue
-            if not line.isdigit() or len(line) > 19:
-                raise BadArchive("a sparse file with a damaged map")
-            text = rest
-            numbers.append(int(line))
-            if len(numbers) == 1:
-                wanted = 1 + 2 * numbers[0]
-                if numbers[0] > 1 << 20:
-                    raise BadArchive("a sparse file of too many parts")
-        numbers = numbers[1:]
-    else:
-        parts = [part for part in records.get("GNU.sparse.map", b"").split(b",") if part]
-        if any(not part.isdigit() or len(part) > 19 for part in parts) or len(parts) % 2:
-            raise BadArchive("a sparse file with a damaged map")
-        numbers = [int(part) for part in parts]
-    return name, _checked(list(zip(numbers[::2], numbers[1::2], strict=True)), size), size, length
-
-
-def _checked(holes: list[tuple[int, int]], size: int) -> list[tuple[int, int]]:
-    at = 0
-    for offset, length in holes:
-        if offset < at or length < 0:
-            raise BadArchive("a sparse file whose parts overlap")
-        at = offset + length
-    if at > size:
-        raise BadArchive("a sparse file whose parts lie behind its end")
-    return holes
 
 
 def _text(name: bytes) -> str:

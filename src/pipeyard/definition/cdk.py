@@ -16,7 +16,7 @@ from msgspec import Struct
 from pipeyard.definition.cloudformation import open_template, parse_template, read_template
 from pipeyard.definition.declaration import Notes
 from pipeyard.definition.documents import Leaf, Table, read_text
-from pipeyard.definition.model import Definition
+from pipeyard.definition.model import Definition, joined
 from pipeyard.definition.places import Inputs, Keys, Places, Reading
 from pipeyard.errors import InputError, Place, Problem
 
@@ -31,6 +31,23 @@ class Stack(Struct, frozen=True, kw_only=True):
     account: str = ""
     region: str = ""
     parameters: Mapping[str, str] = {}
+
+
+class _AssetSource(Struct, frozen=True):
+    path: str = ""
+
+
+class _AssetDestination(Struct, frozen=True, rename="camel"):
+    object_key: str = ""
+
+
+class _Asset(Struct, frozen=True):
+    source: _AssetSource = _AssetSource()
+    destinations: dict[str, _AssetDestination] = {}
+
+
+class _AssetManifest(Struct, frozen=True):
+    files: dict[str, _Asset] = {}
 
 
 class CdkReader(Struct, frozen=True):
@@ -62,7 +79,13 @@ def read_assembly(folder: Path, inputs: Inputs) -> Reading:
         if len(imports) == before:
             break
     readings = [
-        read_template(document, str(stack.template), _inputs_of(stack, inputs, imports), alone=False)
+        read_template(
+            document,
+            str(stack.template),
+            _inputs_of(stack, inputs, imports),
+            alone=False,
+            assets=_assets(stack.template.parent),
+        )
         for stack, document in documents
     ]
     return _joined(folder, readings)
@@ -119,6 +142,22 @@ def _inside(folder: Path, name: str, root: Path) -> Path:
     return path
 
 
+def _assets(folder: Path) -> dict[str, str]:
+    """Files of an assembly by the object key under which they are uploaded: nested templates are among them.
+
+    Source: `@aws-cdk/cloud-assembly-schema`, AssetManifest.
+    """
+    found: dict[str, str] = {}
+    for path in sorted(folder.glob("*.assets.json")):
+        try:
+            files = msgspec.json.decode(path.read_bytes(), type=_AssetManifest).files
+        except (OSError, msgspec.MsgspecError, RecursionError):
+            continue  # without its list of assets a nested stack stays unknown, and says so where it is needed
+        for asset in files.values():
+            found.update({destination.object_key: asset.source.path for destination in asset.destinations.values()})
+    return found
+
+
 def _exports(document: Any, stack: Stack, inputs: Inputs) -> Iterator[tuple[str, str]]:
     outputs = document.get("Outputs") if isinstance(document, Table) else None
     if not isinstance(outputs, Table):
@@ -168,6 +207,4 @@ def _joined(folder: Path, readings: list[Reading]) -> Reading:
             Problem("error", "no stack of the assembly declares a pipeline", Place(file, 1, 1), rule="no-pipeline")
         )
         failed = True
-    fields = Definition.__struct_fields__
-    definition = Definition(**{name: tuple(item for part in parts for item in getattr(part, name)) for name in fields})
-    return Reading(definition=None if failed else definition, places=Places(file, places), problems=tuple(problems))
+    return Reading(definition=None if failed else joined(parts), places=Places(file, places), problems=tuple(problems))

@@ -5,7 +5,7 @@ positions (see `places`) and knows no format: the same pipeline read from CloudF
 Source: botocore's codepipeline model; CodePipeline User Guide, "Pipeline structure reference".
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -253,3 +253,9 @@ class Definition(Struct, frozen=True, kw_only=True):
     services: tuple[EcsService, ...] = ()
     transitions: tuple[DisabledTransition, ...] = ()
     hidden: tuple[str, ...] = ()  # values that are shown nowhere (NoEcho parameters, sensitive variables)
+
+
+def joined(definitions: Sequence[Definition]) -> Definition:
+    """All that several definitions declare, in their order."""
+    names = Definition.__struct_fields__
+    return Definition(**{name: tuple(item for part in definitions for item in getattr(part, name)) for name in names})

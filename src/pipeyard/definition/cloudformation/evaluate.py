@@ -42,6 +42,11 @@ from pipeyard.errors import InputError, Place, located
 
 _MAX_DEPTH = 64  # a chain of references costs nine frames of Python for each link
 
+NESTED_STACK = "AWS::CloudFormation::Stack"
+
+OpenNested = Callable[[str, Mapping[str, Node], str], "Evaluator | None"]
+"""(file name, parameters, stack name) -> the nested template's evaluator, or None when the file is not at hand."""
+
 CONDITION_FUNCTIONS = frozenset({"Fn::And", "Fn::Or", "Fn::Not", "Fn::Equals", "Condition"})
 
 
@@ -51,7 +56,14 @@ class Evaluator:
     Every method that evaluates raises InputError, placed, for a function that is used wrongly.
     """
 
-    def __init__(self, template: Table, parameters: Mapping[str, Node], inputs: Inputs, stack: str) -> None:
+    def __init__(
+        self,
+        template: Table,
+        parameters: Mapping[str, Node],
+        inputs: Inputs,
+        stack: str,
+        open_nested: OpenNested = lambda name, parameters, stack: None,
+    ) -> None:
         self.template = template
         self.parameters = parameters
         self.inputs = inputs
@@ -62,6 +74,8 @@ class Evaluator:
         self._open: list[str] = []  # conditions and resources that are being computed, to find circles
         self._conditions: dict[str, bool | Unknown] = {}
         self._names: dict[str, Leaf | Unknown] = {}
+        self._open_nested = open_nested
+        self._nested: dict[str, Evaluator | None] = {}
         self._functions: Mapping[str, Callable[[Node, Place], Node]] = {
             "Ref": self._ref,
             "Fn::Base64": partial(encode, self),
@@ -271,6 +285,10 @@ class Evaluator:
             hint = suggestion(logical_id, self.resources.entries)
             raise InputError(f"{step}: there is no resource {logical_id!r}", place=place, hint=hint)
         type_name = self.resource_type(resource)
+        if type_name == NESTED_STACK and attribute.startswith("Outputs."):
+            inner = self.nested_stack(logical_id)
+            if inner is not None:
+                return inner.output(attribute.removeprefix("Outputs."), step, place)
         kind = KINDS.get(type_name)
         template = (kind.attributes.get(attribute) if attribute else kind.ref) if kind else None
         if kind and attribute in kind.properties:
@@ -303,6 +321,40 @@ class Evaluator:
                     return because(value, step, place)
                 values[field] = value.text
         return text_leaf(template.format_map(values), place)
+
+    def nested_stack(self, logical_id: str) -> "Evaluator | None":
+        """The evaluator of a nested stack whose template is at hand, the same one each time."""
+        if logical_id not in self._nested:
+            name = self._template_file(logical_id)
+            given = self.properties(logical_id).get("Parameters")
+            entries = given.entries if isinstance(given, Table) else {}
+            with self._computing(f"resource {logical_id}", self.resources.key_place(logical_id)):
+                parameters = {key: self.evaluate(node) for key, node in entries.items()} if name else {}
+            stack = generated_name(self.stack, logical_id, lower=False)
+            self._nested[logical_id] = self._open_nested(name, parameters, stack) if name else None
+        return self._nested[logical_id]
+
+    def _template_file(self, logical_id: str) -> str:
+        """The file that the CDK noted, or the URL or path of the template; empty when it is not known."""
+        resource = self.resources.get(logical_id)
+        metadata = resource.get("Metadata") if isinstance(resource, Table) else None
+        noted = metadata.get("aws:asset:path") if isinstance(metadata, Table) else None
+        written = noted or self.properties(logical_id).get("TemplateURL")
+        value = self.text(written, "TemplateURL") if written is not None else None
+        return value.text if isinstance(value, Leaf) else ""
+
+    def output(self, name: str, step: str, place: Place) -> Node:
+        """The value of one of the template's outputs, for the stack around it."""
+        outputs = self.template.get("Outputs")
+        found = outputs.get(name) if isinstance(outputs, Table) else None
+        value = found.get("Value") if isinstance(found, Table) else None
+        if value is None:
+            known = outputs.entries if isinstance(outputs, Table) else {}
+            raise InputError(
+                f"{step}: the nested template has no output {name!r}", place=place, hint=suggestion(name, known)
+            )
+        answer = self.evaluate(value)
+        return because(answer, step, place) if isinstance(answer, Unknown) else placed(answer, place)
 
     def resource_type(self, resource: Table) -> str:
         found = resource.get("Type")

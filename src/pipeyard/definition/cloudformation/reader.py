@@ -6,16 +6,18 @@ from pathlib import Path
 from msgspec import Struct
 
 from pipeyard.definition.cloudformation.evaluate import Evaluator
+from pipeyard.definition.cloudformation.nesting import Nesting, with_nested
 from pipeyard.definition.cloudformation.parameters import hidden_parameters, parameter_values
 from pipeyard.definition.cloudformation.rules import check_rules
 from pipeyard.definition.cloudformation.surroundings import surroundings
 from pipeyard.definition.cloudformation.tags import is_template, parse_template
 from pipeyard.definition.declaration import Notes, as_property, declare_pipeline
 from pipeyard.definition.documents import Items, Leaf, Node, Table, Unknown, read_text
-from pipeyard.definition.model import Definition, DisabledTransition, PipelineDeclaration
+from pipeyard.definition.model import Definition, DisabledTransition, PipelineDeclaration, joined
 from pipeyard.definition.places import Inputs, Places, Reading
 from pipeyard.errors import InputError, Place
 
+NO_ASSETS: Mapping[str, str] = {}
 PIPELINE = "AWS::CodePipeline::Pipeline"
 LOOKED_FOR = f"a CloudFormation template (a mapping with `Resources`, one of them of type {PIPELINE})"
 
@@ -36,15 +38,18 @@ class CloudFormationReader(Struct, frozen=True):
         return read_template(parse_template(read_text(path), str(path)), str(path), inputs)
 
 
-def read_template(document: Node, file: str, inputs: Inputs, *, alone: bool = True) -> Reading:
+def read_template(
+    document: Node, file: str, inputs: Inputs, *, alone: bool = True, assets: Mapping[str, str] = NO_ASSETS
+) -> Reading:
     """The reading of a document for which is_template holds: all its pipelines and what surrounds them.
 
     `alone`: that there is no pipeline is an error; a stack among others may just hold what the others' pipelines use.
+    `assets` are files beneath the template's folder by the object key under which they are uploaded.
     """
     notes = Notes()
     notes.places[()] = document.place
     definition = None
-    evaluator = open_template(document, file, inputs, notes)
+    evaluator = open_template(document, file, inputs, notes, assets)
     try:
         if not notes.failed:
             definition = _definition(evaluator, notes, alone)
@@ -59,14 +64,17 @@ def read_template(document: Node, file: str, inputs: Inputs, *, alone: bool = Tr
     )
 
 
-def open_template(document: Node, file: str, inputs: Inputs, notes: Notes) -> Evaluator:
+def open_template(
+    document: Node, file: str, inputs: Inputs, notes: Notes, assets: Mapping[str, str] = NO_ASSETS
+) -> Evaluator:
     """An evaluator for a template; faults of its parameters and rules are in `notes`."""
     if not isinstance(document, Table) or not is_template(document):
         raise InputError(f"{file} is not {LOOKED_FOR}", place=document.place)
     stack = inputs.stack_name or _stack_name(file)
     values = parameter_values(document.get("Parameters"), inputs.parameters, inputs.ssm, notes)
     try:
-        evaluator = Evaluator(document, values, inputs, stack)
+        nesting = Nesting(Path(file).parent, inputs, notes, assets)
+        evaluator = Evaluator(document, values, inputs, stack, nesting.open)
         check_rules(document.get("Rules"), evaluator, notes)
         return evaluator
     except InputError as error:
@@ -86,10 +94,26 @@ def _stack_name(file: str) -> str:
     return letters if letters[:1].isalpha() else f"stack-{letters}".rstrip("-")
 
 
-def _definition(evaluator: Evaluator, notes: Notes, alone: bool) -> Definition | None:
+def _definition(outer: Evaluator, notes: Notes, alone: bool) -> Definition | None:
     pipelines: list[PipelineDeclaration] = []
-    transitions: list[DisabledTransition] = []
+    parts: list[Definition] = []
     left_out: list[str] = []
+    for evaluator in with_nested(outer):
+        transitions = _pipelines(evaluator, pipelines, left_out, notes)
+        hidden = _hidden_values(evaluator, hidden_parameters(evaluator.template.get("Parameters")))
+        parts.append(surroundings(evaluator, transitions, hidden, notes))
+    if alone and not pipelines and not notes.failed:
+        _say_none(outer, left_out, notes)
+    if notes.failed:
+        return None
+    return joined([Definition(pipelines=tuple(pipelines)), *parts])
+
+
+def _pipelines(
+    evaluator: Evaluator, pipelines: list[PipelineDeclaration], left_out: list[str], notes: Notes
+) -> tuple[DisabledTransition, ...]:
+    """Adds the template's pipelines to those found so far; gives the transitions that it disables."""
+    transitions: list[DisabledTransition] = []
     for logical_id, resource in evaluator.resources.entries.items():
         if not isinstance(resource, Table) or evaluator.resource_type(resource) != PIPELINE:
             continue
@@ -108,12 +132,7 @@ def _definition(evaluator: Evaluator, notes: Notes, alone: bool) -> Definition |
             if pipeline is not None:
                 pipelines.append(pipeline)
                 transitions += stopped
-    if alone and not pipelines and not notes.failed:
-        _say_none(evaluator, left_out, notes)
-    if notes.failed:
-        return None
-    hidden = hidden_parameters(evaluator.template.get("Parameters"))
-    return surroundings(evaluator, tuple(pipelines), tuple(transitions), _hidden_values(evaluator, hidden), notes)
+    return tuple(transitions)
 
 
 def _hidden_values(evaluator: Evaluator, names: frozenset[str]) -> tuple[str, ...]:

@@ -15,7 +15,6 @@ from pipeyard.definition.model import (
     EcrRepository,
     EcsService,
     EnvironmentVariable,
-    PipelineDeclaration,
 )
 from pipeyard.errors import InputError
 
@@ -24,15 +23,13 @@ _CONNECTIONS = ("AWS::CodeStarConnections::Connection", "AWS::CodeConnections::C
 
 def surroundings(
     evaluator: Evaluator,
-    pipelines: tuple[PipelineDeclaration, ...],
     transitions: tuple[DisabledTransition, ...],
     hidden: tuple[str, ...],
     notes: Notes,
 ) -> Definition:
-    """The definition with every neighbour that can be read; what is unknown in one of them is left at its default."""
+    """A definition of the neighbours alone; what is unknown in one of them is left at its default."""
     view = _View(evaluator, notes)
     return Definition(
-        pipelines=pipelines,
         transitions=transitions,
         hidden=hidden,
         repositories=tuple(view.repository(name) for name in view.of_type("AWS::ECR::Repository")),

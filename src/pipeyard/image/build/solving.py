@@ -331,7 +331,7 @@ class Solver:
         except BaseException as error:
             self._observe(StepEnded(step, error=f"{type(error).__name__}: {error}"))
             raise
-        self._observe(StepEnded(step, detail=detail))
+        self._observe(StepEnded(step, cached=number in self._hits, detail=detail))
 
     def _carry_out(self, number: int) -> None:
         vertex = self._vertices[number]
@@ -366,8 +366,7 @@ class Solver:
         vertex = self._vertices[number]
         if vertex.uncached:
             return False
-        if number not in self._keys:
-            self._look_up(number)
+        self._look_up(number)  # again: an input may be known by another key now
         if number not in self._hits and self._cache.alias(self._shapes.get(number, "-" * 64)):
             content = self._content_key(number, trees)
             known = self._cache.alias(content) if content else ""

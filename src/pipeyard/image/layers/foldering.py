@@ -2,8 +2,8 @@
 
 Nothing of what the layer says is resolved by a path string. Every name is used relative to an open folder, and each
 folder is opened component by component without following symlinks (O_NOFOLLOW), so a link that the layer made can lead
-nowhere. Where a layer writes through a symlink of its own or of a lower layer (`lib/x` where `lib` is `usr/lib`), the link is
-followed within the image's root, as containerd does.
+nowhere. Where a layer writes through a symlink of its own or of a lower layer (`lib/x` where `lib` is `usr/lib`), the
+link is followed within the image's root, as containerd does.
 """
 
 import errno

@@ -108,6 +108,13 @@ def test_an_empty_folder_is_refused_naming_what_was_looked_for(tmp_path: Path) -
     assert "a folder of .tf or .tf.json files" in refused.value.hint
 
 
+def test_a_cdk_app_that_was_not_synthesized_is_told_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "cdk.json").write_text('{"app": "node app.js"}')
+    with pytest.raises(InputError) as refused:
+        read(tmp_path)
+    assert "`cdk synth`" in refused.value.hint
+
+
 def test_a_template_without_a_pipeline_is_an_error_at_its_resources(tmp_path: Path) -> None:
     path = tmp_path / "t.yaml"
     path.write_text("Description: x\nResources:\n  Bucket:\n    Type: AWS::S3::Bucket\n")

@@ -60,9 +60,10 @@ def _read_folder(folder: Path, inputs: Inputs) -> Reading:
         raise InputError(
             f"{folder} holds {len(names)} definitions", place=Place(str(folder)), hint=f"name one: {', '.join(names)}"
         )
-    raise InputError(
-        f"{folder} holds no pipeline definition", place=Place(str(folder)), hint=f"looked for {'; '.join(LOOKED_FOR)}"
-    )
+    hint = f"looked for {'; '.join(LOOKED_FOR)}"
+    if (folder / "cdk.json").is_file():
+        hint = "this is a CDK app: `cdk synth` leaves the cdk.out folder that can be read"
+    raise InputError(f"{folder} holds no pipeline definition", place=Place(str(folder)), hint=hint)
 
 
 def _read_terraform(path: Path, inputs: Inputs) -> Reading:

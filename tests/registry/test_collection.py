@@ -72,7 +72,8 @@ def test_an_untagged_image_stays(store: ContentStore, aged: ContentStore) -> Non
     assert collect(aged).blobs == 0
 
 
-def test_a_running_build_keeps_what_it_has_used_since_its_start(store: ContentStore) -> None:
+def test_a_running_build_keeps_what_it_has_used_since_its_start(tmp_path: Path) -> None:
+    store = ContentStore(tmp_path, touch_after_s=0.0)
     base = image(store, AMD64, b"base")
     StoreDestination(store, "team/base").publish([base], ["v1"])
     age(store)
@@ -84,6 +85,7 @@ def test_a_running_build_keeps_what_it_has_used_since_its_start(store: ContentSt
             assert stream.read() == b"base"
     age(store)
     assert collect(store, grace_s=0).blobs == 2
+    store.close()
 
 
 def test_an_upload_that_is_under_way_keeps_the_blobs_that_came_before_it(store: ContentStore) -> None:

@@ -58,7 +58,7 @@ class Upload:
         """Names the content and ends the upload; gives its bytes. Raises DigestMismatch, and then nothing is kept."""
         algorithm = digest.partition(":")[0]
         hasher = self._hasher
-        if hasher is None or hasher.algorithm != algorithm or hasher.size != self.offset:
+        if hasher is None or hasher.algorithm != algorithm:
             hasher = self._hash_again(algorithm)
         try:
             if hasher.digest != digest:

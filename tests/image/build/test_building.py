@@ -64,7 +64,8 @@ def test_the_environment_the_user_and_the_working_folder_of_a_command(yard: Yard
         f"FROM {busybox}\nENV A=1\nWORKDIR /w\nUSER app\nRUN --mount=type=tmpfs,target=/t "
         "echo $A $ORIGIN $HOME $PWD $(id -u) $(id -G) > /tmp/o\n"
     )
-    assert content(built, "tmp/o") == b"1 base /home/app /w 1000 1000 2001\n"
+    groups = b"1000 2001" if os.geteuid() == 0 else b"1000"  # with one id there are no supplementary groups
+    assert content(built, "tmp/o") == b"1 base /home/app /w 1000 " + groups + b"\n"
 
 
 def test_what_nothing_changed_about_is_not_done_again(yard: Yard, busybox: str) -> None:

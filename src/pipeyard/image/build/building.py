@@ -1,6 +1,5 @@
 """From a request to a published image: plan, carry out, assemble the documents, publish."""
 
-import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
@@ -29,7 +28,7 @@ from pipeyard.image.build.sources import IGNORE_FILE, Sources, read_ignore
 from pipeyard.image.build.steps import StepTools
 from pipeyard.image.dockerfile.instructions import Dockerfile
 from pipeyard.image.dockerfile.parser import parse
-from pipeyard.image.layers import GZIP, ZSTD, Layer
+from pipeyard.image.layers import GZIP, ZSTD, Layer, form_of_this_process
 from pipeyard.oci import Descriptor, Platform, digest_of, encode, media_types
 from pipeyard.registry.exchange import Document, Offer, Published, ResolvedImage
 from pipeyard.registry.reference import parse_reference
@@ -192,7 +191,7 @@ class _Build:
             cache=self._cache,
             base_layers=BaseLayers(parts.store, parts.origin, self._cache, parts.observe, packers.stop),
             sources=self._sources,
-            settings=(files_epoch, compression.kind, os.geteuid() == 0),
+            settings=(files_epoch, compression.kind, form_of_this_process().powers),
             observe=parts.observe,
             prefix=f"{graph.platform}:" if len(request.platforms) > 1 else "",
             packers=packers,

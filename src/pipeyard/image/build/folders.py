@@ -13,7 +13,7 @@ from pipeyard.image.build.layerstate import FileSystem, LayerState
 from pipeyard.image.build.nodes import Node
 from pipeyard.image.build.stacktree import StackTree
 from pipeyard.image.build.views import Listing, View
-from pipeyard.image.layers import Layer, extract, read_entries
+from pipeyard.image.layers import Layer, extract, form_of_this_process, read_entries
 from pipeyard.oci import Descriptor, Digest
 from pipeyard.progress import Observer, StepEnded, StepStarted, Transferred
 from pipeyard.registry.blobs import BlobStore, BlobWriter
@@ -40,6 +40,7 @@ class BaseLayers:
 
     def file_system(self, image: ResolvedImage, key: str) -> FileSystem:
         diff_ids = image.config.rootfs.diff_ids
+        powers = form_of_this_process().powers
         layers = []
         for number, (blob, diff_id) in enumerate(zip(image.manifest.layers, diff_ids, strict=True)):
             layer = LayerState(f"{image.reference} layer {number + 1}/{len(diff_ids)}")
@@ -47,7 +48,7 @@ class BaseLayers:
             layer.open = self._opener(image, blob)
             layer.blob = Future()
             layer.blob.set_result(Layer(blob, diff_id, 0))
-            layer.make_folder = self._maker(image, blob, diff_id, chain_key(diff_ids[: number + 1]), layer.name)
+            layer.make_folder = self._maker(image, blob, diff_id, chain_key(diff_ids[: number + 1], powers), layer.name)
             layers.append(layer)
         return FileSystem(key, tuple(layers))
 

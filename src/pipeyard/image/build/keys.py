@@ -30,9 +30,9 @@ def image_key(image: ResolvedImage) -> str:
     return digest_key("image", list(image.config.rootfs.diff_ids))
 
 
-def chain_key(diff_ids: Sequence[str]) -> str:
-    """Of a layer in its place above others, as a folder on disk."""
-    return digest_key("folder", list(diff_ids))
+def chain_key(diff_ids: Sequence[str], powers: str) -> str:
+    """Of a layer in its place above others, as a folder that a process of these powers wrote."""
+    return digest_key("folder", powers, list(diff_ids))
 
 
 def step_key(

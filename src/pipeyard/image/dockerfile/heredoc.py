@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from pipeyard.errors import DockerfileError
 from pipeyard.image.dockerfile.lexer import Dialect, lex
-from pipeyard.image.dockerfile.lines import SPACE
+from pipeyard.image.dockerfile.lines import SPACE, repeated
 
 _opening = re.compile(r"([0-9]*)<<(-?)[\t\n\f\r ]*([^<]*)").fullmatch
 _simple_name = re.compile(r"(['\"]?)([A-Za-z0-9_.+-]+)\1").fullmatch
@@ -15,12 +15,12 @@ _WITH_QUOTES = Dialect(keep_unset=True, keep_quotes=True)
 _AS_WRITTEN = Dialect(keep_unset=True, keep_quotes=True, keep_escapes=True)
 
 # A word of the line as the lexer would split it, as long as it holds no substitution with an operator.
-_PLAIN = (
-    rf"[^{SPACE}\\$<'\"]|\\.|'[^']*'|\$[$@*#?\-!0-9]|\$\{{[A-Za-z_][A-Za-z0-9_]*\}}|\$(?!\{{)"
-    r"|\"(?:[^\"\\$]|\\.|\$[$@*#?\-!0-9]|\$\{[A-Za-z_][A-Za-z0-9_]*\}|\$(?!\{))*+\""
-)
-_words_before = re.compile(rf"(?:(?:{_PLAIN}|<(?!<))*+[{SPACE}]++)*+", re.DOTALL).match
-_word = re.compile(rf"(?:{_PLAIN}|<<[\t\r ]*+|<)*+", re.DOTALL).match
+_ESCAPED_OR_VARIABLE = r"\\.|\$[$@*#?\-!0-9]|\$\{[A-Za-z_][A-Za-z0-9_]*+\}|\$(?!\{)"
+_IN_QUOTES = repeated(rf"[^\"\\$]++|{_ESCAPED_OR_VARIABLE}")
+_PLAIN = rf"[^{SPACE}\\$<'\"]++|{_ESCAPED_OR_VARIABLE}|'[^']*+'|\"{_IN_QUOTES}\""
+_OPENS_NOTHING = repeated(rf"{_PLAIN}|<(?!<)")
+_words_before = re.compile(repeated(rf"{_OPENS_NOTHING}[{SPACE}]++"), re.DOTALL).match
+_word = re.compile(repeated(rf"{_PLAIN}|<<[\t\r ]*+|<"), re.DOTALL).match
 
 
 class Opening(Struct, frozen=True):

@@ -27,9 +27,19 @@ SPACES = "\t\n\v\f\r \x85\xa0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) 
 
 _COMMENTS_KEPT = 500  # lines above an instruction; nobody describes one in more
 
+
+def repeated(piece: str) -> str:
+    """A pattern for any number of pieces that never gives one back, nor needs memory for each of them.
+
+    Not a possessive group: Python before 3.11.5 matches those wrongly (gh-106052).
+    """
+    return rf"(?>(?>(?:{piece}){{1,1000}})*)"
+
+
 _PAD = "[" + SPACE.replace("\n", "") + "]"
-_NOTHING = rf"(?:{_PAD}*+(?:#[^\n]*+)?\n)*+(?:{_PAD}*+(?:#[^\n]*+)?\Z)?"  # lines that are empty or a comment
-_skip_nothing = re.compile(_NOTHING).match
+# At the start of a line: a comment with the empty lines before it, or empty lines.
+_NOTHING = rf"[{SPACE}]*+#[^\n]*+\n?+|[{SPACE}]*\n|[{SPACE}]++\Z"
+_skip_nothing = re.compile(repeated(_NOTHING)).match
 _empty_line = re.compile(rf"\n(?:{_PAD}*+\n|{_PAD}++\Z)").search
 
 
@@ -68,6 +78,8 @@ class Line:
             return Place(self._source.file, self.start_line, offset + 1)
         # Only as far as asked for: most questions are about the beginning of a line.
         while self._joints[-1][0] <= offset and (joint := next(self._more_joints, None)) is not None:
+            if joint[0] == self._joints[-1][0]:
+                self._joints.pop()  # it was followed by a line that says nothing
             self._joints.append(joint)
         begins, line = self._joints[bisect_right(self._joints, offset, key=_offset) - 1]
         return Place(self._source.file, line, offset - begins + 1)
@@ -188,8 +200,13 @@ class _Patterns(Struct, frozen=True):
 @lru_cache(maxsize=2)
 def _patterns(escape: str) -> _Patterns:
     # The escape character continues a line as its last one, blanks aside, unless another one stands before it.
-    joint = rf"(?<!{re.escape(escape)}){re.escape(escape)}[ \t]*\r*(?:\n{_NOTHING}|\Z)"
-    return _Patterns(escape, re.compile(rf"(?:[^\n]*{joint})*+").match, re.compile(joint))
+    joint = rf"(?<!{re.escape(escape)}){re.escape(escape)}[ \t]*\r*(?:\n|\Z)"
+    continued = rf"[^\n]*{joint}"
+    return _Patterns(
+        escape,
+        re.compile(rf"{continued}{repeated(f'{_NOTHING}|{continued}')}").match,
+        re.compile(rf"{joint}|(?<=\n)(?:{_NOTHING})"),
+    )
 
 
 def _comments(block: str) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from math import isinf
 from msgspec import Struct
 
 from pipeyard.errors import DockerfileError
-from pipeyard.image.dockerfile.lines import SPACE, SPACES
+from pipeyard.image.dockerfile.lines import SPACE, SPACES, repeated
 
 Piece = tuple[int, str]
 """Offset and text."""
@@ -22,7 +22,7 @@ _BLANK = r"[\t\v\f\r ]"
 _keyword = re.compile(rf"([^\t\v\f\r ]+){_BLANK}*").match
 _words = re.compile(r"[^\t\v\f\r ]+").finditer
 _blanks = re.compile(rf"{_BLANK}+").search
-_exec_string = re.compile(r'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+"')
+_exec_string = re.compile('"' + repeated(r'[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})') + '"')
 _lone_surrogate = re.compile(r"[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]")
 
 
@@ -68,11 +68,11 @@ class _FlagPatterns(Struct, frozen=True):
 @lru_cache(maxsize=2)
 def _flag_patterns(escape: str) -> _FlagPatterns:
     e = re.escape(escape)
-    single, double = (rf"{quote}((?:[^{quote}{e}]|{e}.)*+){e}?(?:{quote}|\Z)" for quote in "'\"")
-    plain = rf"[^\s'\"{e}]|{e}."
+    single, double = repeated(rf"[^'{e}]++|{e}."), repeated(rf"[^\"{e}]++|{e}.")
+    piece = rf"[^\s'\"{e}]++|{e}.|'{single}{e}?(?:'|\Z)|\"{double}{e}?(?:\"|\Z)"
     return _FlagPatterns(
-        re.compile(rf"--(?:{plain}|{single}|{double})*+{e}?", re.DOTALL | re.ASCII),
-        re.compile(rf"({e}.)|{single}|{double}", re.DOTALL),
+        re.compile(rf"--{repeated(piece)}{e}?", re.DOTALL | re.ASCII),
+        re.compile(rf"({e}.)|'({single}){e}?(?:'|\Z)|\"({double}){e}?(?:\"|\Z)", re.DOTALL),
         re.compile(rf"{e}(.?)", re.DOTALL),
     )
 
@@ -90,9 +90,9 @@ def split_quoted_words(text: str, start: int, end: int, escape: str) -> list[Pie
 @lru_cache(maxsize=2)
 def _quoted_word(escape: str) -> re.Pattern[str]:
     e = re.escape(escape)
-    return re.compile(
-        rf"((?:[^{SPACE}'\"{e}]|{e}.|'[^']*+(?:'|\Z)|\"(?:[^\"{e}]|{e}.)*+(?:\"|(?={e}?\Z)))++){e}?|{e}\Z", re.DOTALL
-    )
+    in_quotes = repeated(rf"[^\"{e}]++|{e}.")
+    piece = rf"[^{SPACE}'\"{e}]++|{e}.|'[^']*+(?:'|\Z)|\"{in_quotes}(?:\"|(?={e}?\Z))"
+    return re.compile(rf"(?=[^{SPACE}])({repeated(piece)}){e}?", re.DOTALL)
 
 
 def split_pairs(text: str, start: int, end: int, keyword: str, escape: str) -> list[tuple[Piece, Piece, bool]]:

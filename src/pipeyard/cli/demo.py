@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeyard.cli.results import show_published
-from pipeyard.cli.start import environment, settings_from, stopped_by_signals
+from pipeyard.cli.start import become_builder, environment, settings_from, stopped_by_signals
 from pipeyard.cli.terminal import MODES, observer_for
 from pipeyard.plain_lines import duration_text
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 @click.option("--progress", type=click.Choice(MODES), default="auto", help="How progress is shown on stderr.")
 def command(folder: Path | None, progress: str) -> int:
     """See a small web service go from a git repository to a published image that answers, twice; offline."""
+    become_builder()
     kept = folder is not None
     where = folder.absolute() if folder else Path(tempfile.mkdtemp(prefix="pipeyard-demo-"))
     if kept and where.exists() and any(where.iterdir()):

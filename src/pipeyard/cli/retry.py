@@ -4,7 +4,7 @@ import click
 
 from pipeyard.cli.results import show_outcome
 from pipeyard.cli.run import write_json
-from pipeyard.cli.start import environment, settings_from, stopped_by_signals
+from pipeyard.cli.start import become_builder, environment, settings_from, stopped_by_signals
 from pipeyard.cli.terminal import MODES, observer_for
 from pipeyard.service import Approval, Pipeyard
 
@@ -21,6 +21,7 @@ def command(execution_id: str, all_actions: bool, approve: bool, as_json: bool, 
     def ask(approval: Approval) -> bool | None:
         return True if approve else None
 
+    become_builder()
     with stopped_by_signals() as stop, observer_for(progress) as observe:
         yard = Pipeyard(settings_from(), environment(), observe)
         outcome = yard.retry(execution_id, all_actions=all_actions, stop=stop, ask=ask)

@@ -9,7 +9,7 @@ import msgspec
 from pipeyard.cli.complaints import show_problems
 from pipeyard.cli.inputs import definition_inputs, inputs_from
 from pipeyard.cli.results import show_outcome, show_plan
-from pipeyard.cli.start import environment, pairs, settings_from, stopped_by_signals, working_folder
+from pipeyard.cli.start import become_builder, environment, pairs, settings_from, stopped_by_signals, working_folder
 from pipeyard.cli.terminal import MODES, observer_for
 from pipeyard.errors import Problem
 from pipeyard.service.outcome import Outcome
@@ -68,6 +68,7 @@ def command(
         _show(outcome, as_json=as_json, planned=True)
         return 2 if _has_errors(problems) else 0
 
+    become_builder()
     from pipeyard.service import Approval, Pipeyard
 
     def ask(approval: Approval) -> bool | None:

@@ -25,6 +25,23 @@ def settings_from(**flags: Any) -> Settings:
     return load(flags, environment(), working_folder())
 
 
+def become_builder() -> None:
+    """Makes an ordinary user root of a user namespace, so that layers have owners and a RUN costs milliseconds.
+
+    To be called before the process has threads. Does nothing as root, nor where the machine forbids it: a build
+    without RUN works all the same, and a RUN says what is missing.
+    """
+    if os.geteuid() == 0:
+        return
+    from pipeyard.image.sandbox import SandboxError, become_root
+
+    environ = environment()
+    try:
+        become_root(user=environ.get("USER", ""), path=environ.get("PATH", os.defpath))
+    except SandboxError:
+        return
+
+
 @contextmanager
 def stopped_by_signals() -> Iterator[StopSignal]:
     """A stop that Ctrl-C and SIGTERM ask for. A second Ctrl-C does not wait for anything any more."""

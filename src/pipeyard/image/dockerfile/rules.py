@@ -17,7 +17,10 @@ _LINKS = "https://docs.docker.com/go/dockerfile/rule/"
 
 
 class Rule(Struct, frozen=True):
-    """`sentence` says what good Dockerfiles do. An experimental rule speaks only when asked for."""
+    """`sentence` says what good Dockerfiles do. An experimental rule speaks only when asked for.
+
+    `slug` is the name of the rule's page in Docker's documentation; empty when it has none.
+    """
 
     name: str
     sentence: str
@@ -26,7 +29,7 @@ class Rule(Struct, frozen=True):
 
     @property
     def link(self) -> str:
-        return f"{_LINKS}{self.slug}/"
+        return f"{_LINKS}{self.slug}/" if self.slug else ""
 
 
 RULES = {
@@ -60,7 +63,7 @@ RULES = {
         Rule(
             "InvalidBaseImagePlatform",
             "The base image is for the platform that is built",
-            "invalid-base-image-platform",
+            "",
         ),
         Rule(
             "RedundantTargetPlatform",

@@ -8,7 +8,7 @@ import click
 
 from pipeyard.cli.build_outputs import Output, parse_output
 from pipeyard.cli.image_places import registry_options
-from pipeyard.cli.start import environment, pairs, settings_from, stopped_by_signals, working_folder
+from pipeyard.cli.start import become_builder, environment, pairs, settings_from, stopped_by_signals, working_folder
 from pipeyard.errors import InputError, PipeyardError
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def command(**options: Any) -> int:
 
     if options["check_only"]:
         return _check(options)
-    _become_root()
+    become_builder()
     settings = settings_from(
         registry_mirrors=pairs(options["mirrors"], "--registry-mirror") or None,
         insecure_registries=options["insecure"] or None,
@@ -72,20 +72,6 @@ def command(**options: Any) -> int:
                 publication.destination.close()
     _tell(options, built)
     return 0
-
-
-def _become_root() -> None:
-    """As an ordinary user: root of a user namespace, with the user's own range of ids where there is one."""
-    import os
-
-    if os.geteuid() == 0:
-        return
-    from pipeyard.image.sandbox import SandboxError, become_root
-
-    try:
-        become_root(user=environment().get("USER", ""), path=environment().get("PATH", ""))
-    except SandboxError:
-        return  # builds without RUN need none; a RUN will say what is missing
 
 
 def _request(options: dict[str, Any]) -> "BuildRequest":

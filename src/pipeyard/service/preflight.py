@@ -8,8 +8,8 @@ from msgspec import Struct, structs
 from pipeyard.actions.catalogue import find_action, type_ids
 from pipeyard.actions.ecr_build_and_publish import EcrBuildAndPublish
 from pipeyard.definition.expressions import resolve
-from pipeyard.definition.model import Definition, PipelineDeclaration
-from pipeyard.definition.places import Reading
+from pipeyard.definition.model import ActionDeclaration, Definition, PipelineDeclaration
+from pipeyard.definition.places import Keys, Places, Reading
 from pipeyard.definition.validate import validate
 from pipeyard.errors import InputError, InvalidDefinition, Problem, located
 from pipeyard.progress import Observer, ignore
@@ -81,17 +81,16 @@ def prepare(
         raise InvalidDefinition(f"the definition has {_count(count, 'error')}", problems)
     for stage_number, stage in enumerate(pipeline.stages):
         for action_number, action in enumerate(stage.actions):
-            place = ("pipelines", number, "stages", stage_number, "actions", action_number, "configuration")
-            for complaint in find_action(action.action_type_id).check(action.configuration):
-                raise InputError(f"action {action.name}: {complaint}", place=reading.places[place])
+            keys = ("pipelines", number, "stages", stage_number, "actions", action_number)
+            _check_action(action, keys, reading.places)
     chosen = _until(pipeline, request.until) if request.until else pipeline
     variables = _variables(pipeline, request.variables)
     publish = checked_publish(request, settings)
-    keys = ("pipelines", number)
-    sources = choose_sources(chosen, keys, reading.places, request.sources, settings, path, folder)
+    own_keys = ("pipelines", number)
+    sources = choose_sources(chosen, own_keys, reading.places, request.sources, settings, path, folder)
     revisions: dict[str, str] = {}
     for name, source in sources.items():
-        with located(reading.places[keys]):
+        with located(reading.places[own_keys]):
             revisions[name] = _revision(chosen, name, source, variables, settings, observe, stop)
     return ReadyRun(
         definition=structs.replace(reading.definition, pipelines=(chosen,)),
@@ -102,6 +101,19 @@ def prepare(
         publish=publish,
         warnings=problems,
     )
+
+
+def _check_action(action: ActionDeclaration, keys: Keys, places: Places) -> None:
+    """Raises InputError for a provider that nobody here performs, and for a configuration that it complains about."""
+    known = type_ids()
+    if action.action_type_id not in known:
+        raise InputError(
+            f"action {action.name} uses {action.action_type_id}, which cannot run here",
+            place=places[(*keys, "actionTypeId", "provider")],
+            hint=f"what can: {', '.join(sorted({each.provider for each in known}))}; --plan shows the rest",
+        )
+    for complaint in find_action(action.action_type_id).check(action.configuration):
+        raise InputError(f"action {action.name}: {complaint}", place=places[(*keys, "configuration")])
 
 
 def plan(reading: Reading, request: RunRequest, settings: Settings) -> tuple[Outcome, tuple[Problem, ...]]:

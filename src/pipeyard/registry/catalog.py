@@ -1,6 +1,7 @@
 """What repositories hold: manifests, tags, links to blobs. One database, so that a publication is one transaction."""
 
 from collections.abc import Callable, Iterable, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,11 @@ class RepositoryRecord(Struct, frozen=True, kw_only=True):
     created_ms: int
     immutable: bool  # tags, once set, stay
     lifecycle: str  # ECR's policy document, or empty
+    exclusions: tuple[str, ...] = ()  # tags for which the opposite of `immutable` holds; `*` is any characters
+
+    def fixes(self, tag: str) -> bool:
+        """Whether a tag stays where it is, once it was set."""
+        return self.immutable != any(_matches(pattern, tag) for pattern in self.exclusions)
 
 
 class StoredManifest(Struct, frozen=True, kw_only=True):
@@ -57,7 +63,8 @@ class Catalog:
     def repository(self, name: str) -> RepositoryRecord | None:
         with self.database.reading() as db:
             row = db.execute(
-                "SELECT name, created_ms, immutable, lifecycle FROM repository WHERE name = ?", (name,)
+                f"SELECT {_REPOSITORY} FROM repository WHERE name = ?",  # noqa: S608  (a constant)
+                (name,),
             ).fetchone()
         return _repository(row) if row else None
 
@@ -65,7 +72,7 @@ class Catalog:
         """In the order of their names."""
         with self.database.reading() as db:
             rows = db.execute(
-                "SELECT name, created_ms, immutable, lifecycle FROM repository WHERE name > ? ORDER BY name LIMIT ?",
+                f"SELECT {_REPOSITORY} FROM repository WHERE name > ? ORDER BY name LIMIT ?",  # noqa: S608  (a constant)
                 (after, limit),
             ).fetchall()
         return tuple(_repository(row) for row in rows)
@@ -83,7 +90,14 @@ class Catalog:
         with self.database.writing() as db:
             return db.execute("DELETE FROM repository WHERE name = ?", (name,)).rowcount > 0
 
-    def configure(self, name: str, *, immutable: bool | None = None, lifecycle: str | None = None) -> None:
+    def configure(
+        self,
+        name: str,
+        *,
+        immutable: bool | None = None,
+        lifecycle: str | None = None,
+        exclusions: Sequence[str] | None = None,
+    ) -> None:
         """Changes what is given. Raises RegistryError (NAME_UNKNOWN)."""
         with self.database.writing() as db:
             repository = _id(db, name)
@@ -91,6 +105,8 @@ class Catalog:
                 db.execute("UPDATE repository SET immutable = ? WHERE id = ?", (int(immutable), repository))
             if lifecycle is not None:
                 db.execute("UPDATE repository SET lifecycle = ? WHERE id = ?", (lifecycle, repository))
+            if exclusions is not None:
+                db.execute("UPDATE repository SET exclusions = ? WHERE id = ?", (" ".join(exclusions), repository))
 
     # Blobs
 
@@ -204,6 +220,16 @@ class Catalog:
                 (_id(db, name), after, limit),
             ).fetchall()
         return tuple(row[0] for row in rows)
+
+    def tagged(self, name: str) -> tuple[tuple[str, Digest], ...]:
+        """Tags and what they point at, in the order in which they were set. Raises RegistryError (NAME_UNKNOWN)."""
+        with self.database.reading() as db:
+            rows = db.execute(
+                "SELECT name, digest FROM tag JOIN manifest ON id = tag.manifest WHERE tag.repository = ?"
+                " ORDER BY tagged_ms, name",
+                (_id(db, name),),
+            ).fetchall()
+        return tuple((row[0], row[1]) for row in rows)
 
     def referrers(self, name: str, subject: Digest) -> tuple[StoredManifest, ...]:
         """Manifests whose subject it is, oldest first; the subject itself need not exist."""
@@ -319,8 +345,21 @@ _BY_TAG = (
 )
 
 
-def _repository(row: tuple[str, int, int, str]) -> RepositoryRecord:
-    return RepositoryRecord(name=row[0], created_ms=row[1], immutable=bool(row[2]), lifecycle=row[3])
+_REPOSITORY = "name, created_ms, immutable, lifecycle, exclusions"
+
+
+def _repository(row: tuple[str, int, int, str, str]) -> RepositoryRecord:
+    return RepositoryRecord(
+        name=row[0],
+        created_ms=row[1],
+        immutable=bool(row[2]),
+        lifecycle=row[3],
+        exclusions=tuple(row[4].split()),  # ECR's filters have no spaces
+    )
+
+
+def _matches(pattern: str, tag: str) -> bool:
+    return fnmatchcase(tag, pattern.replace("[", "[[]").replace("?", "[?]"))
 
 
 def _id(db: "sqlite3.Connection", name: str) -> int:
@@ -389,7 +428,9 @@ def _point(db: "sqlite3.Connection", name: str, repository: int, tag: str, row_i
     row = db.execute("SELECT manifest FROM tag WHERE repository = ? AND name = ?", (repository, tag)).fetchone()
     if row and row[0] == row_id:
         return
-    if row and db.execute("SELECT immutable FROM repository WHERE id = ?", (repository,)).fetchone()[0]:
+    if row and _repository(
+        db.execute(f"SELECT {_REPOSITORY} FROM repository WHERE id = ?", (repository,)).fetchone()  # noqa: S608
+    ).fixes(tag):
         raise RegistryError(
             f"tag {tag} exists in {name} and cannot be moved, because the repository's tags are immutable",
             status=400,

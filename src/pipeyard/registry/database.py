@@ -17,14 +17,15 @@ if TYPE_CHECKING:
     import sqlite3
 
 BUSY_S = 60.0
-_VERSION = 1
+_VERSION = 2
 _SCHEMA = """
 CREATE TABLE repository (
     id INTEGER PRIMARY KEY,
     name TEXT NOT NULL UNIQUE,
     created_ms INTEGER NOT NULL,
     immutable INTEGER NOT NULL DEFAULT 0,
-    lifecycle TEXT NOT NULL DEFAULT ''
+    lifecycle TEXT NOT NULL DEFAULT '',
+    exclusions TEXT NOT NULL DEFAULT ''
 );
 CREATE TABLE manifest (
     id INTEGER PRIMARY KEY,
@@ -63,6 +64,9 @@ CREATE TABLE link (
 ) WITHOUT ROWID;
 CREATE INDEX link_digest ON link (digest);
 """
+
+
+_TO_VERSION_2 = "ALTER TABLE repository ADD COLUMN exclusions TEXT NOT NULL DEFAULT ''"
 
 
 class Database:
@@ -144,6 +148,9 @@ def _prepare(db: "sqlite3.Connection") -> None:
             for statement in _SCHEMA.split(";"):
                 if statement.strip():
                     db.execute(statement)
+        elif found == 1:
+            db.execute(_TO_VERSION_2)
+        if found != _VERSION:
             db.execute(f"PRAGMA user_version = {_VERSION}")
         db.execute("COMMIT")
     except BaseException:

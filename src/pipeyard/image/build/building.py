@@ -136,6 +136,7 @@ class _Build:
             with crew("pack", max(2, self._parts.threads), stop) as packers:
                 with crew("step", max(2, self._parts.threads), stop) as workers:
                     systems = [self._solve(graph, at, workers, packers) for at, graph in enumerate(graphs)]
+                packers.start(self._sources.save)  # while layers are packed and sent
                 platforms = [self._assemble(graph, system) for graph, system in zip(graphs, systems, strict=True)]
         finally:
             stop.detach()

@@ -28,7 +28,18 @@ _SMALL = 128 << 10  # bytes; larger files are streamed
 class _Folder:
     """One listed folder: its names, sorted, with their status; content digests as far as they are known."""
 
-    __slots__ = ("digests", "links", "names", "statuses", "subfolders", "summary", "unsettled", "within")
+    __slots__ = (
+        "attributes",
+        "digests",
+        "links",
+        "names",
+        "recalled",
+        "statuses",
+        "subfolders",
+        "summary",
+        "unsettled",
+        "within",
+    )
 
     def __init__(self) -> None:
         self.names: list[str] = []
@@ -37,7 +48,9 @@ class _Folder:
         self.digests: dict[str, bytes] = {}
         self.unsettled: set[str] = set()  # read so soon after a change that a later one might not show
         self.subfolders: list[str] = []
+        self.attributes: dict[str, dict[str, bytes]] = {}  # extended ones, of files that were opened
         self.summary = b""
+        self.recalled = False  # all of it, digests and summary, is as the stat cache has it
         self.within: dict[str, int] = {}  # of each folder in it: what the ignore patterns need for what it holds
 
 
@@ -65,14 +78,14 @@ class LocalFiles:
             return
         for path, folder in self._folders.items():
             files = [name for name in folder.names if stat.S_ISREG(folder.statuses[name].st_mode)]
-            if not folder.digests or folder.summary:
+            if not folder.digests or folder.recalled:
                 continue
             signature = _signature(folder)
             if not signature:
                 continue
             statuses = [_status_fields(folder.statuses[name]) for name in files]
             digests = [b"" if name in folder.unsettled else folder.digests.get(name, b"") for name in files]
-            summary = self._own_summary(path, folder) if all(digests) else b""
+            summary = (folder.summary or self._own_summary(path, folder)) if all(digests) else b""
             self._known.remember(path, KnownFolder(signature, files, statuses, digests, summary))
         self._known.save()
 
@@ -93,6 +106,11 @@ class LocalFiles:
         return folder.names if folder is not None else ()
 
     def xattrs(self, path: str) -> dict[str, bytes]:
+        parent, _, name = path.rpartition("/")
+        folder = self._folders.get(parent)
+        known = folder.attributes.get(name) if folder is not None and name else None
+        if known is not None:
+            return known
         try:
             file = self._confined.open_file(path) if path else self._confined.open_folder(path)
         except OSError:
@@ -110,6 +128,7 @@ class LocalFiles:
             read_at = time.time_ns()
             data = os.read(file, node.size + 1)
             status = os.fstat(file)
+            self._learn_attributes(path, file)
         if len(data) != node.size:
             raise BuildFailed(f"{path} changed while it was read", hint="build again when nothing writes to it")
         self._learn(path, status, hashlib.sha256(data).digest(), read_at)
@@ -123,6 +142,7 @@ class LocalFiles:
                 with os.fdopen(os.dup(file), "rb", buffering=0) as stream:
                     known = hashlib.file_digest(stream, "sha256").digest()
                 self._learn(path, os.fstat(file), known, read_at)
+                self._learn_attributes(path, file)
         return known
 
     # ------------------------------------------------------------ digests
@@ -149,7 +169,8 @@ class LocalFiles:
                 node = self.lookup(inner)
                 assert node is not None
                 self.digest(inner, node)
-        parts = [folder.summary or self._own_summary(path, folder)]
+        folder.summary = folder.summary or self._own_summary(path, folder)
+        parts = [folder.summary]
         for name in folder.subfolders:
             below = self.summary(f"{path}/{name}" if path else name, read=read)
             if below is None:
@@ -254,6 +275,7 @@ class LocalFiles:
         if known.summary and known.signature == _signature(folder):
             folder.digests = dict(zip(known.names, known.digests, strict=True))
             folder.summary = known.summary
+            folder.recalled = True
             return
         before = {
             name: (tuple(fields), digest)
@@ -272,8 +294,15 @@ class LocalFiles:
             return
         folder.digests[name] = digest
         folder.summary = b""
+        folder.recalled = False
         if not is_settled(status, read_at_ns):
             folder.unsettled.add(name)
+
+    def _learn_attributes(self, path: str, file: int) -> None:
+        parent, _, name = path.rpartition("/")
+        folder = self._folders.get(parent)
+        if folder is not None:
+            folder.attributes[name] = file_xattrs(file)
 
     @contextmanager
     def _opened(self, path: str) -> Iterator[int]:

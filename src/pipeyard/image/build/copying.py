@@ -277,9 +277,9 @@ class Copier:
                 content: Content = f"{folder}/{path}" if folder else b""
                 xattrs: dict[str, bytes] = {}
                 if tree is not None:
-                    xattrs = tree.xattrs(placed.source) if node.kind in ("file", "dir") else {}
                     if node.kind == "file" and not folder:
                         content = tree.content(placed.source, node)
+                    xattrs = tree.xattrs(placed.source) if node.kind in ("file", "dir") else {}
                 entry = entry_of(path, node, content=content, xattrs=xattrs)
             yield entry
 

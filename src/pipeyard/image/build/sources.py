@@ -69,6 +69,13 @@ class Sources:
                 shutil.rmtree(folder, ignore_errors=True)
             self._temporary.clear()
 
+    def save(self) -> None:
+        """Keeps what was learnt so far for the next build."""
+        with self._lock:
+            opened = list(self._opened.values())
+        for files in opened:
+            files.save()
+
     def local(self, operation: ContextFiles) -> LocalFiles:
         """Raises InputError when there is no such folder."""
         with self._lock:

@@ -19,7 +19,7 @@ from pipeyard.image.build.running import Runner, created_by
 from pipeyard.image.build.stacktree import StackTree
 from pipeyard.image.build.unpacking import unpack
 from pipeyard.image.build.views import Growing, View
-from pipeyard.image.layers import Compression, Entry, Layer, diff_upper, extract, write_layer
+from pipeyard.image.layers import Compression, Entry, Layer, diff_upper, extract, form_of_this_process, write_layer
 from pipeyard.registry.blobs import BlobStore
 from pipeyard.threads import Stop
 
@@ -73,6 +73,8 @@ class StepTools:
         return self.pack(iter(self.changes(upper, lowers, run)))
 
     def changes(self, upper: Path, lowers: Sequence[Path], run: RunCommand) -> list[Entry]:
+        if form_of_this_process().keeps_owners:
+            return diff_upper(upper, lowers)
         return diff_upper(upper, lowers, run_owner=created_by(run, StackTree(lowers)))
 
     def unpacker(self, key: str, record: Record) -> Callable[[Sequence[Path]], Path]:

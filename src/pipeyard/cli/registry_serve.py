@@ -1,5 +1,6 @@
 """`pipeyard registry serve`: the embedded registry over HTTP."""
 
+import importlib
 import signal
 from collections.abc import Mapping
 from pathlib import Path
@@ -45,8 +46,12 @@ def serve_registry(
     tls_cert: Path | None,
     tls_key: Path | None,
     require_blobs: bool = False,
+    with_aws: bool = False,
 ) -> None:
-    """Serves until SIGINT or SIGTERM. Says on stderr where, and where the password is."""
+    """Serves until SIGINT or SIGTERM. Says on stderr where, and where the password is.
+
+    `with_aws`: the AWS endpoint answers on the same port.
+    """
     from contextlib import ExitStack
 
     from pipeyard.registry.server.access import Access, User
@@ -64,18 +69,36 @@ def serve_registry(
     if not users and anonymous != "push":
         users = [User(name="pipeyard", password=kept_secret(password_file))]
         click.echo(f"user pipeyard, password in {password_file}", err=True)
-    access = Access(users=users, anonymous=anonymous or "", secret=kept_secret(root / "token-key").encode())
     tls = tls_context(tls_cert, tls_key) if tls_cert else None
     listening = bind(host, port)
     shown = f"[{host}]" if ":" in host else host
 
+    scheme = "https" if tls else "http"
+
     def ready() -> None:
-        click.echo(f"registry at {'https' if tls else 'http'}://{shown}:{listening.getsockname()[1]}", err=True)
+        url = f"{scheme}://{shown}:{listening.getsockname()[1]}"
+        click.echo(f"registry at {url}", err=True)
+        if with_aws:
+            click.echo(f"AWS endpoint at {url} (AWS_ENDPOINT_URL), account {settings.account_id}", err=True)
 
     with ExitStack() as parts:
         parts.callback(store.close)
+        endpoint = None
+        if with_aws:
+            # By name, as the table of commands: the front doors do not know each other.
+            aws = importlib.import_module("pipeyard.aws.opening")
+            endpoint = aws.open_endpoint(settings, store, parts, scheme=scheme, sparse=not require_blobs)
+            if endpoint.credentials is not None:
+                click.echo(f"AWS access key in {endpoint.credentials} (AWS_SHARED_CREDENTIALS_FILE)", err=True)
+        access = Access(
+            users=users,
+            anonymous=anonymous or "",
+            verify=endpoint.verify if endpoint else None,
+            secret=kept_secret(root / "token-key").encode(),
+        )
+        registry = registry_app(store, access, sparse=not require_blobs, upstreams=_upstreams(settings, parts))
         serve(
-            registry_app(store, access, sparse=not require_blobs, upstreams=_upstreams(settings, parts)),
+            endpoint.wrap(registry) if endpoint else registry,
             listening,
             tls=tls,
             ready=ready,

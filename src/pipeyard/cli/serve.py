@@ -21,6 +21,6 @@ def command(
     tls_cert: Path | None,
     tls_key: Path | None,
 ) -> int:
-    """Serve the published images to Docker, Podman and every other client, under /v2/."""
-    serve_registry(host, port, anonymous=anonymous, tls_cert=tls_cert, tls_key=tls_key)
+    """Serve the published images under /v2/, and ECR, STS and CodeBuild to AWS clients (AWS_ENDPOINT_URL)."""
+    serve_registry(host, port, anonymous=anonymous, tls_cert=tls_cert, tls_key=tls_key, with_aws=True)
     return 0

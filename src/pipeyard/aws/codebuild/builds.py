@@ -1,0 +1,239 @@
+"""Builds: started from a project and overrides, watched, stopped. Who carries them out is `parts.run_build`."""
+
+from typing import Any
+
+from msgspec import Struct, structs
+
+from pipeyard.aws.arns import arn
+from pipeyard.aws.codebuild.projects import ProjectRecord, demand_project, hundred, invalid
+from pipeyard.aws.identities import Caller
+from pipeyard.aws.parts import Parts, StartedBuild
+from pipeyard.aws.refusals import AwsError
+
+_SOURCE = {
+    "sourceTypeOverride": "type",
+    "sourceLocationOverride": "location",
+    "sourceAuthOverride": "auth",
+    "gitCloneDepthOverride": "gitCloneDepth",
+    "gitSubmodulesConfigOverride": "gitSubmodulesConfig",
+    "buildspecOverride": "buildspec",
+    "insecureSslOverride": "insecureSsl",
+    "reportBuildStatusOverride": "reportBuildStatus",
+    "buildStatusConfigOverride": "buildStatusConfig",
+}
+_ENVIRONMENT = {
+    "environmentTypeOverride": "type",
+    "imageOverride": "image",
+    "computeTypeOverride": "computeType",
+    "certificateOverride": "certificate",
+    "privilegedModeOverride": "privilegedMode",
+    "registryCredentialOverride": "registryCredential",
+    "imagePullCredentialsTypeOverride": "imagePullCredentialsType",
+    "fleetOverride": "fleet",
+}
+_BUILD = {  # member of the build: override, then member of the project
+    "cache": "cacheOverride",
+    "serviceRole": "serviceRoleOverride",
+    "timeoutInMinutes": "timeoutInMinutesOverride",
+    "queuedTimeoutInMinutes": "queuedTimeoutInMinutesOverride",
+    "encryptionKey": "encryptionKeyOverride",
+    "secondarySources": "secondarySourcesOverride",
+    "secondarySourceVersions": "secondarySourcesVersionOverride",
+}
+
+
+class BuildRecord(Struct, frozen=True, kw_only=True):
+    document: dict[str, Any]  # the API's Build
+    request: dict[str, Any] = {}  # the StartBuild that made it, for RetryBuild
+
+
+def start_build(parts: Parts, caller: Caller, request: dict[str, Any]) -> dict[str, Any]:
+    with parts.records.changing():
+        record = demand_project(parts, caller, request["projectName"])
+        name = record.document["name"]
+        parts.records.put(caller.region, name, structs.replace(record, builds=record.builds + 1))
+        build = _begun(parts, caller, request, record)
+        parts.records.put(caller.region, build["id"], BuildRecord(document=build, request=request))
+    if parts.run_build is None:
+        _update(parts, caller.region, build["id"], _without_runner(build, parts.now_ms()))
+        return {"build": build}
+    started = StartedBuild(
+        build=build,
+        project=record.document,
+        region=caller.region,
+        update=lambda changes: _update(parts, caller.region, build["id"], changes),
+    )
+    parts.running.add(build["id"], parts.run_build(started))
+    return {"build": build}
+
+
+def retry_build(parts: Parts, caller: Caller, request: dict[str, Any]) -> dict[str, Any]:
+    if "id" not in request:
+        raise invalid("Invalid build ID provided")
+    return start_build(parts, caller, _demand(parts, caller, request["id"]).request)
+
+
+def stop_build(parts: Parts, caller: Caller, request: dict[str, Any]) -> dict[str, Any]:
+    """A build that has ended stays as it ended."""
+    record = _demand(parts, caller, request["id"])
+    build_id = record.document["id"]
+    parts.running.stop(build_id)
+    now_ms = parts.now_ms()
+    phases = [
+        phase if "endTime" in phase else {**phase, "phaseStatus": "STOPPED", **_ended(phase["startTime"], now_ms)}
+        for phase in record.document["phases"]
+    ]
+    _update(
+        parts,
+        caller.region,
+        build_id,
+        {
+            "buildStatus": "STOPPED",
+            "buildComplete": True,
+            "currentPhase": "COMPLETED",
+            "endTime": now_ms,
+            "phases": [*phases, {"phaseType": "COMPLETED", "startTime": now_ms}],
+        },
+    )
+    return {"build": _demand(parts, caller, build_id).document}
+
+
+def batch_get_builds(parts: Parts, caller: Caller, request: dict[str, Any]) -> dict[str, Any]:
+    found, missing = [], []
+    for asked in request["ids"]:
+        record = parts.records.get(BuildRecord, caller.region, _bare(asked))
+        if record is None:
+            missing.append(asked)
+        else:
+            found.append(record.document)
+    return {"builds": found, "buildsNotFound": missing}
+
+
+def batch_delete_builds(parts: Parts, caller: Caller, request: dict[str, Any]) -> dict[str, Any]:
+    gone, kept = [], []
+    for asked in request["ids"]:
+        record = parts.records.get(BuildRecord, caller.region, _bare(asked))
+        if record is not None and not record.document["buildComplete"]:
+            kept.append({"id": asked, "statusCode": "BUILD_IN_PROGRESS"})
+        elif record is not None:
+            parts.records.delete(BuildRecord, caller.region, _bare(asked))
+            gone.append(record.document["arn"])
+    return {"buildsDeleted": gone, "buildsNotDeleted": kept}
+
+
+def list_builds(parts: Parts, caller: Caller, request: dict[str, Any]) -> dict[str, Any]:
+    """By their ids, as the API says."""
+    ids = sorted(name for name, _ in parts.records.all(BuildRecord, caller.region))
+    chosen, token = hundred(ids[::-1] if request.get("sortOrder") == "DESCENDING" else ids, request)
+    return {"ids": chosen, "nextToken": token}
+
+
+def list_builds_for_project(parts: Parts, caller: Caller, request: dict[str, Any]) -> dict[str, Any]:
+    """By their numbers, the newest first unless asked otherwise."""
+    told = "The provided project {arn} does not exist"
+    project = demand_project(parts, caller, request["projectName"], told).document["name"]
+    builds = [record.document for _, record in parts.records.all(BuildRecord, caller.region)]
+    mine = [build for build in builds if build["projectName"] == project]
+    mine.sort(key=lambda build: build["buildNumber"], reverse=request.get("sortOrder") != "ASCENDING")
+    chosen, token = hundred([build["id"] for build in mine], request)
+    return {"ids": chosen, "nextToken": token}
+
+
+def _begun(parts: Parts, caller: Caller, request: dict[str, Any], record: ProjectRecord) -> dict[str, Any]:
+    project = record.document
+    build_id = f"{project['name']}:{parts.new_id()}"
+    now_ms = parts.now_ms()
+    artifacts = request.get("artifactsOverride", project["artifacts"])
+    environment = _overridden(project["environment"], _ENVIRONMENT, request)
+    variables = {each["name"]: each for each in environment.get("environmentVariables", ())}
+    variables |= {each["name"]: each for each in request.get("environmentVariablesOverride", ())}
+    build = {
+        "id": build_id,
+        "arn": arn("codebuild", caller.region, caller.account, f"build/{build_id}"),
+        "buildNumber": record.builds + 1,
+        "startTime": now_ms,
+        "currentPhase": "QUEUED",
+        "buildStatus": "IN_PROGRESS",
+        "buildComplete": False,
+        "sourceVersion": request.get("sourceVersion", project.get("sourceVersion")),
+        "projectName": project["name"],
+        "phases": [
+            {"phaseType": "SUBMITTED", "phaseStatus": "SUCCEEDED", "startTime": now_ms, **_ended(now_ms, now_ms)},
+            {"phaseType": "QUEUED", "startTime": now_ms},
+        ],
+        "source": _overridden(project["source"], _SOURCE, request),
+        "artifacts": {"location": _artifact_location(caller, artifacts)},
+        "environment": {**environment, "environmentVariables": list(variables.values())},
+        "initiator": caller.identity.arn_resource,
+        "vpcConfig": project.get("vpcConfig"),
+        "fileSystemLocations": project.get("fileSystemLocations"),
+        **{key: request.get(override, project.get(key)) for key, override in _BUILD.items()},
+    }
+    return {key: value for key, value in build.items() if value is not None}
+
+
+def _overridden(declared: dict[str, Any], names: dict[str, str], request: dict[str, Any]) -> dict[str, Any]:
+    return {**declared, **{member: request[override] for override, member in names.items() if override in request}}
+
+
+def _artifact_location(caller: Caller, artifacts: dict[str, Any]) -> str:
+    if artifacts["type"] != "S3":
+        return ""
+    path = "/".join(part.strip("/") for key in ("location", "path", "name") if (part := artifacts.get(key)))
+    return arn("s3", caller.region, "", path, is_global=True)
+
+
+def _without_runner(build: dict[str, Any], now_ms: int) -> dict[str, Any]:
+    message = "this server was started without anything that runs builds"
+    submitted, queued = build["phases"]
+    ended = _ended(build["startTime"], now_ms)
+    provisioning = {
+        "phaseType": "PROVISIONING",
+        "phaseStatus": "FAILED",
+        "startTime": now_ms,
+        **_ended(now_ms, now_ms),
+        "contexts": [{"statusCode": "INTERNAL_SERVICE_ERROR", "message": message}],
+    }
+    return {
+        "buildStatus": "FAILED",
+        "buildComplete": True,
+        "currentPhase": "COMPLETED",
+        "endTime": now_ms,
+        "phases": [
+            submitted,
+            {**queued, "phaseStatus": "SUCCEEDED", **ended},
+            provisioning,
+            {"phaseType": "COMPLETED", "startTime": now_ms},
+        ],
+    }
+
+
+def _update(parts: Parts, region: str, build_id: str, changes: dict[str, Any]) -> None:
+    """What is complete does not change: a runner may still report when the build was stopped already."""
+    with parts.records.changing():
+        record = parts.records.get(BuildRecord, region, build_id)
+        if record is None or record.document["buildComplete"]:
+            return
+        parts.records.put(region, build_id, structs.replace(record, document={**record.document, **changes}))
+    if changes.get("buildComplete"):
+        parts.running.forget(build_id)
+
+
+def _ended(start_ms: int, end_ms: int) -> dict[str, int]:
+    return {"endTime": end_ms, "durationInSeconds": (end_ms - start_ms) // 1000}
+
+
+def _bare(asked: str) -> str:
+    """An id from an id or an ARN. Raises AwsError (InvalidInputException)."""
+    build_id = asked.rpartition(":build/")[2]
+    if ":" not in build_id:
+        raise invalid("Invalid build ID provided")
+    return build_id
+
+
+def _demand(parts: Parts, caller: Caller, asked: str) -> BuildRecord:
+    build_id = _bare(asked)
+    record = parts.records.get(BuildRecord, caller.region, build_id)
+    if record is None:
+        raise AwsError("ResourceNotFoundException", f"Build {build_id} does not exist")
+    return record

@@ -1,0 +1,92 @@
+"""The endpoint of one home, ready to be put before its registry: keys, records and parts, from settings."""
+
+import hmac
+import secrets
+import uuid
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+from msgspec import Struct
+
+from pipeyard.aws.endpoint import respond
+from pipeyard.aws.front import front
+from pipeyard.aws.identities import AccessKeys, new_key_id
+from pipeyard.aws.parts import BuildRunner, Parts
+from pipeyard.aws.protocols import is_aws
+from pipeyard.aws.records import Records
+from pipeyard.aws.running import RunningBuilds
+from pipeyard.registry.server.access import EVERYTHING, Caller, Verify
+from pipeyard.registry.server.asgi import App
+from pipeyard.registry.server.serving import kept_secret
+from pipeyard.registry.store import ContentStore
+from pipeyard.settings import Settings
+
+
+class Opened(Struct, frozen=True, kw_only=True):
+    verify: Verify  # the registry takes ECR's passwords with it
+    wrap: Callable[[App], App]
+    credentials: Path | None  # where the access key is that was made, because the settings have none
+
+
+def open_endpoint(
+    settings: Settings,
+    store: ContentStore,
+    lifetime: ExitStack,
+    *,
+    scheme: str = "http",
+    sparse: bool = True,
+    run_build: BuildRunner | None = None,
+) -> Opened:
+    """`sparse` as for the registry. What is opened is closed, and builds are stopped, with `lifetime`."""
+    folder = settings.home / "aws"
+    credentials = folder / "credentials" if not settings.access_keys else None
+    keys = AccessKeys(
+        settings.access_keys if credentials is None else _kept_key(credentials, settings),
+        settings.account_id,
+        kept_secret(folder / "session-key").encode(),
+    )
+    records = Records(folder / "records.sqlite")
+    lifetime.callback(records.close)
+    running = RunningBuilds()
+    lifetime.callback(running.stop_all)
+    parts = Parts(
+        account=settings.account_id,
+        region=settings.region,
+        store=store,
+        records=records,
+        keys=keys,
+        now_ms=store.now_ms,
+        new_id=lambda: str(uuid.uuid4()),
+        public_url=lambda host: f"{scheme}://{host}",
+        sparse=sparse,
+        run_build=run_build,
+        running=running,
+    )
+
+    def verify(name: str, password: str) -> Caller | None:
+        if not hmac.compare_digest(name.encode(), b"AWS") or not keys.check_password(password, store.now_ms()):
+            return None
+        return Caller(name="AWS", rights=EVERYTHING)
+
+    return Opened(
+        verify=verify,
+        wrap=lambda registry: front(registry, is_aws, lambda call: respond(parts, call)),
+        credentials=credentials,
+    )
+
+
+def _kept_key(path: Path, settings: Settings) -> Mapping[str, str]:
+    """The one key of a home whose settings name none, in a file that AWS's own tools read."""
+
+    def made() -> str:
+        return "\n".join(
+            (
+                "[default]",
+                f"aws_access_key_id = {new_key_id('AKIA', settings.account_id)}",
+                f"aws_secret_access_key = {secrets.token_urlsafe(30)}",
+            )
+        )
+
+    fields = dict(line.split(" = ", 1) for line in kept_secret(path, made).splitlines() if " = " in line)
+    return {fields["aws_access_key_id"]: fields["aws_secret_access_key"]}

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 @click.option("--network", type=click.Choice(["default", "host", "none"]), default="default", help="Network of RUN.")
 @click.option("--add-host", "hosts", multiple=True, metavar="NAME:ADDRESS", help="A line of /etc/hosts for RUN.")
 @click.option("--memory", default="", metavar="BYTES", help="Most memory of a RUN (such as 512m).")
+@click.option("--cache-from", "caches_from", multiple=True, metavar="REF|type=local,src=FOLDER", help="Use a cache.")
+@click.option("--cache-to", "caches_to", multiple=True, metavar="REF|type=TYPE,...", help="Share the cache.")
 @click.option("--check", "check_only", is_flag=True, help="Check the Dockerfile and build nothing.")
 @click.option("--progress", type=click.Choice(["auto", "plain", "json", "quiet"]), default="auto", help="On stderr.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
 @registry_options
 def command(**options: Any) -> int:
     """Build an image from the Dockerfile in CONTEXT, a folder ("-" reads a Dockerfile from stdin)."""
+    from pipeyard.cli.build_caches import cache_targets
     from pipeyard.cli.terminal import observer_for
     from pipeyard.service.images import open_images
 
@@ -61,6 +64,7 @@ def command(**options: Any) -> int:
     mode = "quiet" if options["quiet"] else options["progress"]
     with open_images(settings, environment()) as images, stopped_by_signals() as stop, observer_for(mode) as observe:
         publications = _publications(images, options, outputs, stop)
+        publications += cache_targets(images, options["caches_to"], working_folder(), stop)
         try:
             built = images.build(request, publications, observe, stop)
             if outputs:
@@ -70,11 +74,12 @@ def command(**options: Any) -> int:
         finally:
             for publication in publications:
                 publication.destination.close()
-    _tell(options, built)
+    _tell(options, built, to_stderr=any(output.dest == "-" and output.writes_files for output in outputs))
     return 0
 
 
 def _request(options: dict[str, Any]) -> "BuildRequest":
+    from pipeyard.cli.build_caches import cache_source, is_inline
     from pipeyard.image.build import BuildRequest, Limits
     from pipeyard.image.dockerfile.quantities import parse_size
 
@@ -120,6 +125,8 @@ def _request(options: dict[str, Any]) -> "BuildRequest":
         network=options["network"],
         add_hosts=dict(_host(text) for text in options["hosts"]),
         limits=Limits(memory=memory),
+        cache_from=tuple(cache_source(text, folder) for text in options["caches_from"]),
+        inline_cache=any(is_inline(text) for text in options["caches_to"]),
         no_cache=options["no_cache"],
         no_cache_filter=options["no_cache_filter"],
     )
@@ -215,7 +222,8 @@ def _publications(
     return found_publications
 
 
-def _tell(options: dict[str, Any], built: "Built") -> None:
+def _tell(options: dict[str, Any], built: "Built", *, to_stderr: bool) -> None:
+    """The files that were asked for, and the result in words: on stdout, unless the image itself went there."""
     if options["iidfile"]:
         Path(working_folder() / options["iidfile"]).write_text(built.config_digest)
     if options["metadata_file"]:
@@ -235,8 +243,8 @@ def _tell(options: dict[str, Any], built: "Built") -> None:
         (working_folder() / options["metadata_file"]).write_text(json.dumps(document, indent=2) + "\n")
     for published in built.published:
         for reference in published.references:
-            click.echo(reference)
-    click.echo(built.digest)
+            click.echo(reference, err=to_stderr)
+    click.echo(built.digest, err=to_stderr)
 
 
 def _check(options: dict[str, Any]) -> int:

@@ -60,9 +60,12 @@ class Yard:
                 BuildParts(
                     store=self.store,
                     cache=self.cache,
-                    origin=StoreOrigin(self.store),
+                    origin=parts.pop("origin", None) or StoreOrigin(self.store),
                     sandbox=self._sandbox,
-                    publications=[Publication(destination=destination, tags=tags)] if tags else [],
+                    publications=[
+                        *([Publication(destination=destination, tags=tags)] if tags else []),
+                        *parts.pop("publications", ()),
+                    ],
                     observe=self.reports.append,
                     stop=StopSignal(),
                     **parts,

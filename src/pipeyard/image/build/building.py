@@ -20,9 +20,12 @@ from pipeyard.image.build.documents import (
 from pipeyard.image.build.folders import BaseLayers
 from pipeyard.image.build.graph import Graph
 from pipeyard.image.build.layerstate import FileSystem
+from pipeyard.image.build.layouts import HOST as LAYOUT_HOST
+from pipeyard.image.build.layouts import LayoutOrigin, layout_reference
 from pipeyard.image.build.plan import Wishes, plan
-from pipeyard.image.build.request import BuildParts, BuildRequest, Built, BuiltLayer, BuiltPlatform
+from pipeyard.image.build.request import BuildParts, BuildRequest, Built, BuiltLayer, BuiltPlatform, Publication
 from pipeyard.image.build.running import Runner, RunSettings
+from pipeyard.image.build.sharing import annotation_of, export_cache, import_caches
 from pipeyard.image.build.solving import Solver
 from pipeyard.image.build.sources import IGNORE_FILE, Sources, read_ignore
 from pipeyard.image.build.steps import StepTools
@@ -30,8 +33,8 @@ from pipeyard.image.dockerfile.instructions import Dockerfile
 from pipeyard.image.dockerfile.parser import parse
 from pipeyard.image.layers import GZIP, ZSTD, Layer, form_of_this_process
 from pipeyard.oci import Descriptor, Platform, digest_of, encode, media_types
-from pipeyard.registry.exchange import Document, Offer, Published, ResolvedImage
-from pipeyard.registry.reference import parse_reference
+from pipeyard.registry.exchange import Document, ImageOrigin, Offer, Published, ResolvedImage
+from pipeyard.registry.reference import Reference, parse_reference
 from pipeyard.threads import Crew, StopSignal, crew
 
 _MAX_DOCKERFILE = 64 << 20  # bytes
@@ -45,7 +48,7 @@ def build_image(request: BuildRequest, parts: BuildParts) -> Built:
     for. Safe to call from several threads and processes over the same cache and store.
     """
     file, ignore_file = read_dockerfile(request)
-    cache = BuildCache(parts.cache)
+    cache = BuildCache(parts.cache, form_of_this_process().powers)
     with ExitStack() as held:
         held.enter_context(cache.lease())
         folders = _context_folders(request)
@@ -112,6 +115,23 @@ def _context_folders(request: BuildRequest) -> Mapping[str, Path]:
     return found
 
 
+class AnyOrigin:
+    """An ImageOrigin: image layouts on disk, and what the build was given for all others."""
+
+    def __init__(self, others: ImageOrigin) -> None:
+        self._others = others
+        self._layouts = LayoutOrigin()
+
+    def resolve(self, reference: Reference, platform: Platform) -> ResolvedImage:
+        return self._of(reference).resolve(reference, platform)
+
+    def read(self, image: ResolvedImage, blob: Descriptor, start: int = 0) -> AbstractContextManager[BinaryIO]:
+        return self._of(image.reference).read(image, blob, start)
+
+    def _of(self, reference: Reference) -> ImageOrigin:
+        return self._layouts if reference.host == LAYOUT_HOST else self._others
+
+
 class _Build:
     """One call of build_image."""
 
@@ -126,6 +146,8 @@ class _Build:
         self._steps = 0
         self._cached = 0
         self._images: dict[tuple[str, Platform], ResolvedImage] = {}
+        self._origin = AnyOrigin(parts.origin)
+        self._solvers: list[Solver] = []
 
     def run(self) -> Built:
         wanted: tuple[Platform | None, ...] = self._request.platforms or (None,)
@@ -140,7 +162,17 @@ class _Build:
                 platforms = [self._assemble(graph, system) for graph, system in zip(graphs, systems, strict=True)]
         finally:
             stop.detach()
-        return self._publish(platforms)
+        built = self._publish(platforms)
+        self._export()
+        return built
+
+    def _images_to(self) -> list[Publication]:
+        return [one for one in self._parts.publications if not one.cache]
+
+    def _export(self) -> None:
+        for one in self._parts.publications:
+            for solver in self._solvers if one.cache else ():
+                export_cache(solver.exported(), solver.platform, one.destination, one.tags)
 
     def _wishes(self, platform: Platform | None) -> Wishes:
         request = self._request
@@ -160,7 +192,11 @@ class _Build:
     def _resolve(self, text: str, platform: Platform) -> ResolvedImage:
         key = (text, platform)
         if key not in self._images:
-            self._images[key] = self._parts.origin.resolve(parse_reference(text), platform)
+            if text.startswith("oci-layout://"):
+                reference = layout_reference(text.removeprefix("oci-layout://"), Path("/"))
+            else:
+                reference = parse_reference(text)
+            self._images[key] = self._origin.resolve(reference, platform)
         return self._images[key]
 
     def _epoch(self, graph: Graph) -> int:
@@ -190,14 +226,17 @@ class _Build:
             graph,
             tools=tools,
             cache=self._cache,
-            base_layers=BaseLayers(parts.store, parts.origin, self._cache, parts.observe, packers.stop),
+            base_layers=BaseLayers(parts.store, self._origin, self._cache, parts.observe, packers.stop),
             sources=self._sources,
-            settings=(files_epoch, compression.kind, form_of_this_process().powers),
+            settings=(files_epoch, compression.kind),
             observe=parts.observe,
             prefix=f"{graph.platform}:" if len(request.platforms) > 1 else "",
             packers=packers,
             offer=self._offer,
+            shared=import_caches(request.cache_from, graph.platform, self._origin, parts.observe),
+            pack_all=any(one.cache == "max" for one in parts.publications),
         )
+        self._solvers.append(solver)
         system = solver.solve(workers, max(2, parts.threads))
         self._steps += solver.steps
         self._cached += solver.cached
@@ -206,8 +245,9 @@ class _Build:
     def _offer(
         self, layer: Layer, image: ResolvedImage | None, opener: Callable[[int], AbstractContextManager[BinaryIO]]
     ) -> None:
-        mounts = (structs.replace(image.reference, tag="", digest=None),) if image is not None else ()
-        for publication in self._parts.publications:
+        remote = image is not None and image.reference.host != LAYOUT_HOST
+        mounts = (structs.replace(image.reference, tag="", digest=None),) if image is not None and remote else ()
+        for publication in self._images_to():
             publication.destination.offer(Offer(descriptor=layer.blob, open=opener, mount_from=mounts))
 
     # ------------------------------------------------------------ the image
@@ -224,11 +264,14 @@ class _Build:
         config = finished_config(graph, layers, self._epoch(graph))
         config_data = encode(config)
         annotations, _ = split_annotations(self._request.annotations)
+        if self._request.inline_cache:
+            steps = [(state.key, at, layers[at][0]) for at, state in enumerate(system.layers) if state.key]
+            annotations |= annotation_of(steps)
         manifest, data = manifest_of(config_data, [layer for layer, _ in layers], annotations)
         with self._parts.store.writer() as writer:
             writer.write(config_data)
             stored = writer.commit(media_types.OCI_CONFIG)
-        for publication in self._parts.publications:
+        for publication in self._images_to():
             publication.destination.offer(
                 Offer(descriptor=manifest.config, open=lambda start: self._parts.store.read(stored.digest, start))
             )
@@ -259,7 +302,7 @@ class _Build:
             root = Descriptor(media_type=media_types.OCI_INDEX, digest=digest_of(data), size=len(data))
             documents.append(Document(media_type=root.media_type, data=data))
         published: list[Published] = []
-        for publication in self._parts.publications:
+        for publication in self._images_to():
             self._parts.stop.check()
             published.append(publication.destination.publish(documents, publication.tags))
         return Built(

@@ -43,8 +43,10 @@ class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class BuildCache:
     """One cache folder, for one build at a time of this object; any number of processes may use the folder."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, powers: str = "root") -> None:
+        """`powers` of this process: folders that one of other powers wrote are not for it."""
         self.root = root
+        self._powers = powers
         self._lock = threading.Lock()  # guards _guard, _lease and what was leased: flock knows no threads
         self._guard = -1
         self._lease: BinaryIO | None = None
@@ -83,7 +85,8 @@ class BuildCache:
             except (OSError, msgspec.MsgspecError):
                 return None
             self._take(f"r {key}")
-            if record.folder and not (self.root / "folders" / record.folder / "fs").is_dir():
+            mine = record.folder.startswith(f"{self._powers}-")
+            if record.folder and not (mine and (self.root / "folders" / record.folder / "fs").is_dir()):
                 return msgspec.structs.replace(record, folder="")
             if record.folder:
                 self._take(f"f {record.folder}")
@@ -118,7 +121,7 @@ class BuildCache:
 
     def new_folder(self) -> tuple[str, Path]:
         """The id and path of an empty folder for a layer, leased; `work` beside it is overlayfs's."""
-        name = uuid.uuid4().hex[:16]
+        name = f"{self._powers}-{uuid.uuid4().hex[:16]}"
         with self._guarded():
             self._take(f"f {name}")
         path = self.root / "folders" / name

@@ -45,14 +45,15 @@ class BaseLayers:
         for number, (blob, diff_id) in enumerate(zip(image.manifest.layers, diff_ids, strict=True)):
             layer = LayerState(f"{image.reference} layer {number + 1}/{len(diff_ids)}")
             layer.image = image
-            layer.open = self._opener(image, blob)
+            layer.open = self.opener(image, blob)
             layer.blob = Future()
             layer.blob.set_result(Layer(blob, diff_id, 0))
             layer.make_folder = self._maker(image, blob, diff_id, chain_key(diff_ids[: number + 1], powers), layer.name)
             layers.append(layer)
         return FileSystem(key, tuple(layers))
 
-    def _opener(self, image: ResolvedImage, blob: Descriptor) -> "_Opener":
+    def opener(self, image: ResolvedImage, blob: Descriptor) -> "_Opener":
+        """Reads a blob of an image from the store when it is there, else from where the image is."""
         return _Opener(self._store, self._origin, image, blob)
 
     def _maker(self, image: ResolvedImage, blob: Descriptor, diff_id: Digest, key: str, name: str) -> "_BaseFolder":

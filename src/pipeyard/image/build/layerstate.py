@@ -17,8 +17,9 @@ from pipeyard.registry.exchange import ResolvedImage
 class LayerState:
     """One layer of a file system that is being built; shared by all file systems that stand on it."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, key: str = "") -> None:
         self.name = name  # for messages
+        self.key = key  # of the step that made it
         self.folder: Path | None = None
         self.listing: Listing | None = None
         self.image: ResolvedImage | None = None  # the image that the layer was taken from

@@ -11,6 +11,7 @@ from pipeyard.oci import Descriptor, Digest, ImageConfig, ImageManifest, Platfor
 from pipeyard.progress import Observer, ignore
 from pipeyard.registry.blobs import BlobStore
 from pipeyard.registry.exchange import Destination, ImageOrigin, Published
+from pipeyard.registry.reference import Reference
 from pipeyard.threads import StopSignal
 
 if TYPE_CHECKING:
@@ -66,15 +67,20 @@ class BuildRequest(Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
     no_cache: bool = False
     no_cache_filter: tuple[str, ...] = ()  # stage names
-    provenance: bool = False
-    sbom: bool = False
+    cache_from: tuple[Reference, ...] = ()  # caches or images with an inline cache; a missing one is only told
+    inline_cache: bool = False  # the image itself carries the keys of its layers
 
 
 class Publication(Struct, frozen=True, kw_only=True):
-    """One place that receives the image, under these tags (none: by its digest alone)."""
+    """One place that receives the image, under these tags (none: by its digest alone).
+
+    `cache`: it receives the build's cache instead, for `cache_from` of other builds: that of the image's own steps
+    (min), or also that of the stages which are in no image (max).
+    """
 
     destination: Destination
     tags: tuple[str, ...] = ()
+    cache: Literal["", "min", "max"] = ""
 
 
 class BuildParts(Struct, frozen=True, kw_only=True):

@@ -32,15 +32,18 @@ from pipeyard.image.build.graph import (
 from pipeyard.image.build.keys import SCRATCH_KEY, digest_key, image_key, selection, step_key
 from pipeyard.image.build.layerstate import FileSystem, LayerState
 from pipeyard.image.build.nodes import FileTree
+from pipeyard.image.build.sharing import Exported, SharedLayer
 from pipeyard.image.build.sources import Sources
 from pipeyard.image.build.stacktree import StackTree
 from pipeyard.image.build.steps import StepTools, carry_out
 from pipeyard.image.layers import Layer
+from pipeyard.oci import Descriptor
 from pipeyard.progress import Observer, StepEnded, StepStarted
 from pipeyard.registry.exchange import ResolvedImage
 from pipeyard.threads import Crew
 
-Offering = Callable[[Layer, ResolvedImage | None, Callable[[int], AbstractContextManager[BinaryIO]]], None]
+Opener = Callable[[int], AbstractContextManager[BinaryIO]]
+Offering = Callable[[Layer, ResolvedImage | None, Opener], None]
 """Told of each layer of the image as soon as it exists: the image that it comes from, and how to read it."""
 
 
@@ -60,9 +63,13 @@ class Solver:
         prefix: str,
         packers: Crew,
         offer: Offering,
+        shared: Mapping[str, SharedLayer],
+        pack_all: bool,
     ) -> None:
         self._graph = graph
         self._offer = offer
+        self._shared = shared
+        self.platform = graph.platform
         self._vertices = graph.vertices
         self._tools = tools
         self._cache = cache
@@ -77,6 +84,7 @@ class Solver:
         self._hits: dict[int, Record] = {}
         self._systems: dict[int, FileSystem] = {}
         self._image_chain = set(self._chain(graph.target))
+        self._packed = self._reachable() if pack_all else self._image_chain
         self._needed: set[int] = set()
         self._seen: set[int] = set()  # layers that a RUN or a copy from the stage will look at
         self.steps = 0
@@ -133,12 +141,16 @@ class Solver:
             record = self._cache.find(other) if other else None
             if record is not None:
                 self._keys[number] = other
-        if record is None:
+        if record is not None:
+            packed = record.blob is not None and self._tools.store.size(record.blob.digest) is not None
+            if packed or (record.folder and isinstance(self._vertices[number].operation, RunCommand)):
+                return record
+            if record.folder and number not in self._packed:
+                return record
+        shared = self._shared.get(key)
+        if shared is None:
             return None
-        packed = record.blob is not None and self._tools.store.size(record.blob.digest) is not None
-        if packed or (record.folder and isinstance(self._vertices[number].operation, RunCommand)):
-            return record
-        return record if record.folder and number not in self._image_chain else None
+        return Record(blob=shared.blob, diff_id=shared.diff_id, size=shared.size)
 
     def _key(self, number: int, *, read: bool) -> str | None:
         """None while something that the key is made of is not known. With `read`, files are read for it."""
@@ -175,7 +187,7 @@ class Solver:
                 try:
                     with _placed(vertex):
                         found = selection(self._sources.local(operation), source, copy.exclude, read=read)
-                        if found is None and self._cache.alias(shape):
+                        if found is None and (self._shared or self._cache.alias(shape)):
                             # The same copy was done before, maybe of the same files: reading them first may save
                             # writing them.
                             found = selection(self._sources.local(operation), source, copy.exclude, read=True)
@@ -348,18 +360,18 @@ class Solver:
         outcome = carry_out(
             vertex, below, trees, folders, layer, self._tools, step=self._step(number), laid_out=number in self._seen
         )
-        in_image = number in self._image_chain
-        done = outcome.pack() if in_image and not outcome.folder else None
+        packed = number in self._packed
+        done = outcome.pack() if packed and not outcome.folder else None
         # Files of the context were read by now: what could not be named before has a key now.
         key = self._keys.get(number) or self._key(number, read=True) or digest_key("nothing else", os.urandom(16))
-        self._keys[number] = key
+        self._keys[number] = layer.key = key
         if number in self._shapes:
             self._cache.keep_alias(self._shapes[number], key)
             if any(isinstance(tree, StackTree) for tree in trees.values()):
                 self._packers.start(self._keep_content_key, number, trees, key)
         self._systems[number] = below.grown(key, layer)
         pack = outcome.pack if done is None else lambda: done
-        self._keep(key, layer, outcome.folder, outcome.size, pack if in_image else None)
+        self._keep(number, layer, outcome.folder, outcome.size, pack if packed else None)
 
     def _is_known_by_now(self, number: int, trees: Mapping[int, FileTree]) -> bool:
         """Looks the step up again, now that its inputs exist: a stage may have come out as it was the last time."""
@@ -397,7 +409,8 @@ class Solver:
         if content:
             self._cache.keep_alias(content, key)
 
-    def _keep(self, key: str, layer: LayerState, folder: str, size: int, pack: Callable[[], Layer] | None) -> None:
+    def _keep(self, number: int, layer: LayerState, folder: str, size: int, pack: Callable[[], Layer] | None) -> None:
+        key = layer.key
         if pack is None:
             self._cache.keep(key, Record(folder=folder, size=size))
             return
@@ -407,8 +420,9 @@ class Solver:
             layer.open = lambda start: self._tools.store.read(done.blob.digest, start)
             record = Record(blob=done.blob, diff_id=done.diff_id, size=done.size, folder=folder)
             self._cache.keep(key, record)
-            layer.make_folder = self._tools.unpacker(key, record)
-            self._offer(done, None, layer.open)
+            layer.make_folder = self._tools.unpacker(key, record, layer.open)
+            if number in self._image_chain:
+                self._offer(done, None, layer.open)
             return done
 
         if folder:
@@ -421,30 +435,51 @@ class Solver:
         vertex = self._vertices[number]
         below = self._systems[vertex.inputs[0]]
         key = self._keys[number]
-        layer = LayerState(vertex.title)
+        layer = LayerState(vertex.title, key)
         if record.folder:
             layer.folder = self._cache.folder(record.folder)
         blob, diff_id = record.blob, record.diff_id
-        if blob is not None and diff_id is not None and self._tools.store.size(blob.digest) is not None:
-            layer.open = lambda start: self._tools.store.read(blob.digest, start)
+        opened = self._opener(key, blob) if blob is not None else None
+        if blob is not None and diff_id is not None and opened is not None:
+            image, layer.open = opened
             layer.blob = Future()
             layer.blob.set_result(Layer(blob, diff_id, record.size))
-            layer.make_folder = self._tools.unpacker(key, record)
+            layer.make_folder = self._tools.unpacker(key, record, layer.open)
             if number in self._image_chain:
-                self._offer(layer.blob.result(), None, layer.open)
-        elif number in self._image_chain:
+                self._offer(layer.blob.result(), image, layer.open)
+        elif number in self._packed:
             operation = vertex.operation
             assert isinstance(operation, RunCommand)
             folder = layer.folder
             assert folder is not None
             self._keep(
-                key,
+                number,
                 layer,
                 record.folder,
                 record.size,
                 lambda: self._tools.pack_run(folder, materialized(below), operation),
             )
         return below.grown(key, layer)
+
+    def _opener(self, key: str, blob: Descriptor) -> "tuple[ResolvedImage | None, Opener] | None":
+        """How a layer of the cache is read: from the store, or from the shared cache that has it."""
+        if self._tools.store.size(blob.digest) is not None:
+            return None, lambda start: self._tools.store.read(blob.digest, start)
+        shared = self._shared.get(key)
+        if shared is None or shared.blob.digest != blob.digest:
+            return None
+        return shared.image, self._base_layers.opener(shared.image, blob)
+
+    def exported(self) -> list[Exported]:
+        """The layers of all steps that were packed, for a cache elsewhere. Waits for them."""
+        found: dict[str, Exported] = {}
+        for _, system in sorted(self._systems.items()):
+            for layer in system.layers:
+                if layer.key and layer.key not in found and layer.blob is not None:
+                    done = layer.blob.result()
+                    assert layer.open is not None
+                    found[layer.key] = Exported(key=layer.key, layer=done, open=layer.open)
+        return list(found.values())
 
     def _tree(self, origin: int) -> FileTree:
         operation = self._vertices[origin].operation

@@ -29,6 +29,7 @@ from pipeyard.registry.exchange import ResolvedImage
 from pipeyard.registry.reference import parse_reference
 
 SCRATCH = "scratch"
+STAGE_CONTEXT = "target:"  # a named context that is another stage of the same Dockerfile
 Images = Callable[[str, Platform], ResolvedImage]
 """Finds an image by its reference; raises InputError when there is none. Called from one thread."""
 
@@ -57,6 +58,9 @@ class Stages:
         for number, stage in enumerate(file.stages):
             with located(stage.from_.place):
                 self._add(self._declare(number, stage.from_, stage.instructions))
+        for name, specifier in lookup.contexts.items():
+            if specifier.startswith(STAGE_CONTEXT):
+                self._names[name.lower()] = self.target(specifier.removeprefix(STAGE_CONTEXT))
         for state in tuple(self.all):
             self._connect(state, state.instructions)
         self._refuse_circles()
@@ -100,7 +104,8 @@ class Stages:
         """The named context that takes the place of a stage or an image."""
         if not self._lookup.contexts or name.lower() in (SCRATCH, "context"):
             return ""
-        return self._lookup.contexts.get(familiar(name), "")
+        specifier = self._lookup.contexts.get(familiar(name), "")
+        return "" if specifier.startswith(STAGE_CONTEXT) else specifier
 
     def _connect(self, state: StageState, instructions: Iterable[StageInstruction]) -> bool:
         """Finds what instructions take from; True when there was something."""
@@ -195,19 +200,21 @@ class Stages:
             return
         platform = state.platform or lookup.target_platform
         specifier = state.named_context or self._context_of(state.base_name)
-        if specifier and not specifier.startswith("docker-image://"):
+        if specifier and not specifier.startswith(("docker-image://", "oci-layout://")):
             state.named_context = specifier
             state.platform = platform
             state.image = empty_image(platform)
             return
         reference = specifier.removeprefix("docker-image://") or state.base_name
+        is_layout = reference.startswith("oci-layout://")
         if specifier and reference == SCRATCH:
             state.platform, state.image = platform, empty_image(platform)
             state.named_context, state.base_name = "", SCRATCH
             return
         state.named_context = ""
         try:
-            parse_reference(reference)
+            if not is_layout:
+                parse_reference(reference)
         except InputError as error:
             raise DockerfileError(f"invalid reference format: {error.message}", hint=error.hint) from error
         try:

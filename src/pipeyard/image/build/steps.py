@@ -1,7 +1,9 @@
 """The three things that steps do: copy files, make a working folder, run a command. Each ends in one layer."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import BinaryIO
 
 from msgspec import Struct, structs
 
@@ -77,13 +79,14 @@ class StepTools:
             return diff_upper(upper, lowers)
         return diff_upper(upper, lowers, run_owner=created_by(run, StackTree(lowers)))
 
-    def unpacker(self, key: str, record: Record) -> Callable[[Sequence[Path]], Path]:
-        """Lays a layer out whose blob is in the store."""
+    def unpacker(
+        self, key: str, record: Record, opened: Callable[[int], AbstractContextManager[BinaryIO]]
+    ) -> Callable[[Sequence[Path]], Path]:
+        """Lays a layer out from its blob."""
 
         def make(lowers: Sequence[Path]) -> Path:
-            assert record.blob is not None
             folder, path = self.cache.new_folder()
-            with self.store.read(record.blob.digest) as stream:
+            with opened(0) as stream:
                 extract(stream, path, lowers=lowers, expected=record.diff_id, stop=self.stop)
             self.cache.keep(key, structs.replace(record, folder=folder))
             return path

@@ -6,15 +6,13 @@ filter, no new privileges and the certain end of all its processes are the same.
 """
 
 import os
-import pickle
 import shutil
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
-from pipeyard.errors import PipeyardError
 from pipeyard.image.layers import FolderStack
+from pipeyard.image.sandbox import supervisor
+from pipeyard.image.sandbox.child import run_in_child
 from pipeyard.image.sandbox.contract import (
     Bind,
     Command,
@@ -30,7 +28,6 @@ from pipeyard.image.sandbox.contract import (
 )
 from pipeyard.image.sandbox.flat import copy_file, copy_stack, save_changes, signatures, wait_for_next_tick
 from pipeyard.image.sandbox.mountpoints import MountPoints
-from pipeyard.image.sandbox.spawned import stream_output
 from pipeyard.threads import Stop
 
 _DEVICES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9), "tty": (5, 0)}
@@ -71,7 +68,7 @@ class ChrootSandbox:
                 with_mounts.devices()
                 for asked in mounts:
                     with_mounts.add(asked)
-                result = _supervised(tree, command, limits, output, stop)
+                result = run_in_child(supervisor.__name__, (os.fspath(tree), command, limits), output, stop)
             finally:
                 with_mounts.undo()
             save_changes(tree, before_mounts, signatures(tree), stack, root.upper)
@@ -200,39 +197,3 @@ def _copy_in(stack: FolderStack, path: str, place: str) -> None:
         copy_stack(FolderStack(list(reversed(found.folders))), Path(place))
     else:
         copy_file(found.file, found.status, place, {})
-
-
-def _supervised(tree: Path, command: Command, limits: Limits, output: Output, stop: Stop) -> Exit:
-    """Runs the command below a small process of its own, which adopts and ends everything that the command leaves."""
-    answer, answer_child = os.pipe2(os.O_CLOEXEC)
-    alive, alive_child = os.pipe2(os.O_CLOEXEC)
-    try:
-        process = subprocess.Popen(
-            [sys.executable, "-I", "-c", _MAIN, str(answer_child), str(alive), *sys.path],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=(answer_child, alive),
-        )  # fmt: skip
-    finally:
-        os.close(answer_child)
-        os.close(alive)
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        process.stdin.write(pickle.dumps((os.fspath(tree), command, limits)))
-        process.stdin.close()
-        stream_output(process.stdout.fileno(), output, stop)
-    finally:
-        os.close(alive_child)
-        process.stdout.close()
-        process.wait()
-        with open(answer, "rb") as file:
-            data = file.read()
-    if not data:
-        raise SandboxError(f"the sandbox's process ended with status {process.returncode}")
-    result = pickle.loads(data)  # noqa: S301 -- written by our own child
-    if isinstance(result, PipeyardError):
-        raise result
-    assert isinstance(result, Exit)
-    return result
-
-
-_MAIN = "import sys; sys.path[:] = sys.argv[3:]; from pipeyard.image.sandbox.supervisor import main; main()"

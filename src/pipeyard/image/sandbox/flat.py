@@ -123,7 +123,7 @@ def save_changes(
     """Writes what changed between the two into `upper`, in overlayfs' form."""
     linked: dict[tuple[int, int], str] = {}
     folders: list[str] = []
-    links = _link_groups(root, after)
+    links = _link_groups(after)
     changed = {path for path, signature in after.items() if before.get(path) != signature}
     for path in tuple(changed):
         changed.update(links.get(path, ()))
@@ -135,10 +135,10 @@ def save_changes(
         below = stack.lookup(path)
         if stat.S_ISDIR(status.st_mode):
             if below is None or not below.is_folder or not _same_folder(below, status):
-                _parents(root, path, upper, folders)
-                _folder(root, path, upper, folders)
+                _parents(path, upper, folders)
+                _folder(path, upper, folders)
         elif below is None or status.st_nlink > 1 or not _same_file(below, source, status):
-            _parents(root, path, upper, folders)
+            _parents(path, upper, folders)
             copy_file(source, status, f"{upper}/{path}", linked)
     gone = sorted(path for path in before if path not in after)
     for path in gone:
@@ -148,13 +148,13 @@ def save_changes(
         if parent and not stat.S_ISDIR(os.lstat(root / parent).st_mode):
             continue
         if stack.lookup(path) is not None:
-            _parents(root, path, upper, folders)
+            _parents(path, upper, folders)
             make_whiteout(f"{upper}/{path}", form_of_this_process().overlay_prefix)
     for path in sorted(folders, reverse=True):
         _copy_attributes(f"{root}/{path}", os.lstat(root / path), f"{upper}/{path}")
 
 
-def _link_groups(root: Path, after: dict[str, Signature]) -> dict[str, list[str]]:
+def _link_groups(after: dict[str, Signature]) -> dict[str, list[str]]:
     """Paths of one inode belong together: when one is in the layer, all are."""
     groups: dict[tuple[int, int], list[str]] = {}
     for path, (inode, device, mode, *_) in after.items():
@@ -163,13 +163,13 @@ def _link_groups(root: Path, after: dict[str, Signature]) -> dict[str, list[str]
     return {path: paths for paths in groups.values() if len(paths) > 1 for path in paths}
 
 
-def _parents(root: Path, path: str, upper: Path, folders: list[str]) -> None:
+def _parents(path: str, upper: Path, folders: list[str]) -> None:
     parts = path.split("/")[:-1]
     for count in range(1, len(parts) + 1):
-        _folder(root, "/".join(parts[:count]), upper, folders)
+        _folder("/".join(parts[:count]), upper, folders)
 
 
-def _folder(root: Path, path: str, upper: Path, folders: list[str]) -> None:
+def _folder(path: str, upper: Path, folders: list[str]) -> None:
     try:
         os.mkdir(upper / path)
     except FileExistsError:

@@ -7,12 +7,8 @@ from functools import cache
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUSER = 0x10000000
 
-MS_RDONLY = 1
 MS_NOSUID = 2
 MS_NODEV = 4
-MS_NOEXEC = 8
-MS_REMOUNT = 32
-MS_BIND = 4096
 MS_REC = 16384
 MS_PRIVATE = 1 << 18
 
@@ -38,3 +34,9 @@ def mount(source: str, target: str, kind: str, flags: int = 0, options: str = ""
     data = os.fsencode(options) if options else None
     result = _libc().mount(os.fsencode(source), os.fsencode(target), kind.encode() or None, ctypes.c_ulong(flags), data)
     _checked(result, target)
+
+
+def prctl(option: int, first: int, second: int = 0) -> None:
+    """prctl(2) of the calling thread, its last arguments zero. Raises OSError."""
+    arguments = [ctypes.c_ulong(value) for value in (first, second, 0, 0)]
+    _checked(_libc().prctl(option, *arguments), f"prctl {option}")

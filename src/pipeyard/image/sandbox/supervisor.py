@@ -1,42 +1,37 @@
 """The process between a chroot run and us: it confines the command, and ends all that descends from it.
 
-Started by chroot.py with the request on standard input; single-threaded, so that it may fork. It adopts orphans
+Started by chroot.py through child.py; single-threaded, so that it may fork. It adopts orphans
 (PR_SET_CHILD_SUBREAPER), and when the builder dies, by whatever signal, a pipe tells it and it clears up.
 """
 
 import ctypes
 import os
-import pickle
 import select
 import signal
-import sys
 import time
 from typing import Literal, NoReturn
 
 from pipeyard.image.sandbox import capabilities, seccomp
 from pipeyard.image.sandbox.contract import DEFAULT_PATH, Command, Exit, Limits, SandboxError
+from pipeyard.image.sandbox.kernel import prctl
 
-_PR_SET_PDEATHSIG, _PR_SET_SECCOMP, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS, _PR_SET_CHILD_SUBREAPER = 1, 22, 24, 38, 36
-_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
+_PR_SET_SECCOMP, _PR_CAPBSET_DROP, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 22, 24, 36, 38
 _LAST_CAPABILITY = 63
 # In a chroot these two are ways out: a second chroot, and the device of the disk.
 _ALLOWED = frozenset(capabilities.DEFAULT) - {"CAP_SYS_CHROOT", "CAP_MKNOD", "CAP_SETPCAP"}
 
 
-def main() -> None:
-    answer, alive = int(sys.argv[1]), int(sys.argv[2])
-    tree, command, limits = pickle.loads(sys.stdin.buffer.read())  # noqa: S301 -- from our own parent
-    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+def work(request: tuple[str, Command, Limits], alive: int) -> Exit | SandboxError:
+    """Runs the command; when this returns, nothing that it started is left."""
+    tree, command, limits = request
+    prctl(_PR_SET_CHILD_SUBREAPER, 1)
     child = os.fork()
     if child == 0:
         _become(tree, command)
-    result: Exit | SandboxError
     try:
-        result = _watch(child, alive, limits)
+        return _watch(child, alive, limits)
     finally:
         _end_all()
-    with open(answer, "wb") as file:
-        file.write(pickle.dumps(result))
 
 
 def _watch(child: int, alive: int, limits: Limits) -> Exit | SandboxError:
@@ -126,7 +121,7 @@ def _become(tree: str, command: Command) -> NoReturn:
         os.setgroups(command.groups)
         os.setresgid(command.gid, command.gid, command.gid)
         os.setresuid(command.uid, command.uid, command.uid)
-        _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+        prctl(_PR_SET_NO_NEW_PRIVS, 1)
         if not command.insecure:
             _load_filter()
         os.closerange(3, 1 << 16)
@@ -154,7 +149,7 @@ def _confine() -> None:
     for number in range(_LAST_CAPABILITY + 1):
         if number not in allowed:
             try:
-                _prctl(_PR_CAPBSET_DROP, number)
+                prctl(_PR_CAPBSET_DROP, number)
             except OSError:  # the kernel has no such capability
                 continue
 
@@ -173,12 +168,4 @@ def _load_filter() -> None:
         _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
 
     loaded = Program(len(program) // 8, ctypes.addressof(code))
-    _prctl(_PR_SET_SECCOMP, 2, ctypes.addressof(loaded))
-
-
-def _prctl(option: int, first: int, second: int = 0) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    arguments = [ctypes.c_ulong(value) for value in (first, second, 0, 0)]
-    if libc.prctl(option, *arguments) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), f"prctl {option}")
+    prctl(_PR_SET_SECCOMP, 2, ctypes.addressof(loaded))

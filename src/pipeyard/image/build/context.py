@@ -87,6 +87,7 @@ class LocalFiles:
             digests = [b"" if name in folder.unsettled else folder.digests.get(name, b"") for name in files]
             summary = (folder.summary or self._own_summary(path, folder)) if all(digests) else b""
             self._known.remember(path, KnownFolder(signature, files, statuses, digests, summary))
+            folder.recalled = True
         self._known.save()
 
     # ------------------------------------------------------------ FileTree

@@ -4,9 +4,13 @@ gzip with any number of members, bzip2, xz, zstandard with any number of frames,
 """
 
 from collections.abc import Callable, Iterator
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from pipeyard.errors import InputError
+
+if TYPE_CHECKING:
+    from bz2 import BZ2Decompressor
+    from lzma import LZMADecompressor
 
 Packing = Literal["gzip", "bzip2", "xz", "zstd", "plain"]
 
@@ -96,15 +100,15 @@ class Unpacked:
                 raise BadArchive(f"something else follows the {self.packing} data")
 
 
-class _Machine:
-    """One member: `feed` takes input and gives at most PIECE bytes of output with the input that is left over."""
+class _Machine(Protocol):
+    """One member. `holds_output`: more comes without input. `rest`: at its `eof`, the input that is not its own."""
 
-    eof = False
-    rest = b""
-    holds_output = False
+    eof: bool
+    rest: bytes
+    holds_output: bool
 
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
-        raise NotImplementedError
+        """Output of about PIECE bytes at most, and the input that is left over."""
 
 
 def _machine(packing: Packing) -> _Machine:
@@ -114,19 +118,20 @@ def _machine(packing: Packing) -> _Machine:
         case "zstd":
             return _Zstd()
         case "bzip2":
-            from bz2 import BZ2Decompressor
+            import bz2
 
-            return _Stdlib(BZ2Decompressor())
+            return _Stdlib(bz2.BZ2Decompressor())
         case _:
-            from lzma import FORMAT_XZ, LZMADecompressor
+            import lzma
 
-            return _Stdlib(LZMADecompressor(FORMAT_XZ, memlimit=1 << 30))
+            return _Stdlib(lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=1 << 30))
 
 
-class _Gzip(_Machine):
+class _Gzip:
     def __init__(self) -> None:
         from isal import isal_zlib
 
+        self.eof, self.rest, self.holds_output = False, b"", False
         self._machine = isal_zlib.decompressobj(31)
 
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
@@ -139,18 +144,15 @@ class _Gzip(_Machine):
         return out, self._machine.unconsumed_tail
 
 
-class _Stdlib(_Machine):
+class _Stdlib:
     """bz2's and lzma's common shape."""
 
-    def __init__(self, machine: object) -> None:
+    def __init__(self, machine: "BZ2Decompressor | LZMADecompressor") -> None:
+        self.eof, self.rest, self.holds_output = False, b"", False
         self._machine = machine
 
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
-        from bz2 import BZ2Decompressor
-        from lzma import LZMADecompressor
-
         machine = self._machine
-        assert isinstance(machine, BZ2Decompressor | LZMADecompressor)
         out = machine.decompress(data, PIECE)
         self.eof = machine.eof
         self.holds_output = not machine.needs_input and not machine.eof
@@ -159,10 +161,11 @@ class _Stdlib(_Machine):
         return out, b""
 
 
-class _Zstd(_Machine):
+class _Zstd:
     def __init__(self) -> None:
         import zstandard
 
+        self.eof, self.rest, self.holds_output = False, b"", False
         # 128 MiB: what zstd --long makes at most; a larger window is only good for exhausting memory.
         self._machine = zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj()
 
@@ -173,7 +176,6 @@ class _Zstd(_Machine):
         self.eof = self._machine.eof
         if self.eof:
             self.rest = self._machine.unused_data
-            return out, data[_ZSTD_STEP:]
         return out, data[_ZSTD_STEP:]
 
 

@@ -13,9 +13,10 @@ from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 
+from pipeyard.image.layers.attributes import Attributes
 from pipeyard.image.layers.decompress import BadArchive
 from pipeyard.image.layers.entry import Entry, is_opaque, is_whiteout, removed_path
-from pipeyard.image.layers.powers import OWNER_XATTR, Form, owner_of
+from pipeyard.image.layers.powers import Form, owner_of
 from pipeyard.image.layers.read import Member
 from pipeyard.image.layers.stack import FolderStack, is_overlay_whiteout, make_whiteout, resolve_links
 
@@ -31,7 +32,7 @@ class FolderWriter:
         self._root = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._lowers = lowers
         self._form = form
-        self._us = (os.geteuid(), os.getegid())
+        self._attributes = Attributes(form)
         self._open: OrderedDict[str, int] = OrderedDict()
         self._folder_times: dict[str, int] = {}
         self._retired: list[int] = []  # closed when the current member is done
@@ -76,7 +77,8 @@ class FolderWriter:
                 return
             if not entry.path:
                 if entry.kind == "dir":
-                    self._attributes_of_folder(self._root, entry)
+                    self._attributes.of_open(self._root, entry)
+                    self._folder_times[entry.path] = entry.mtime_ns
                 return
             parent, name = self._parent(entry.path)
             match entry.kind:
@@ -85,13 +87,13 @@ class FolderWriter:
                 case "dir":
                     self._folder(parent, name, entry)
                 case "symlink":
-                    self._place(entry, parent, name, lambda: os.symlink(entry.link, name, dir_fd=parent))
-                    self._attributes(parent, name, entry)
+                    self._place(parent, name, lambda: os.symlink(entry.link, name, dir_fd=parent))
+                    self._attributes.of_name(parent, name, entry)
                 case "hardlink":
                     self._hardlink(parent, name, entry)
                 case "fifo":
-                    self._place(entry, parent, name, lambda: os.mkfifo(name, 0o600, dir_fd=parent))
-                    self._attributes(parent, name, entry)
+                    self._place(parent, name, lambda: os.mkfifo(name, 0o600, dir_fd=parent))
+                    self._attributes.of_name(parent, name, entry)
                 case _:
                     self._device(parent, name, entry)
         except OSError as error:
@@ -165,13 +167,7 @@ class FolderWriter:
             mode = stat.S_IMODE(below.status.st_mode)
             entry = Entry(path=path, kind="dir", mode=mode, uid=uid, gid=gid, mtime_ns=below.status.st_mtime_ns)
         os.mkdir(name, 0o700, dir_fd=parent)
-        descriptor = os.open(name, _FOLDER, dir_fd=parent)
-        try:
-            if hidden:
-                self._make_opaque(descriptor)
-            self._attributes_of_folder(descriptor, entry)
-        finally:
-            os.close(descriptor)
+        self._dress_folder(parent, name, entry, opaque=hidden)
 
     def _hidden_below(self, path: str) -> bool:
         """Whether a folder of this layer that holds `path` hides what the layers below have there."""
@@ -210,7 +206,7 @@ class FolderWriter:
 
     # -- one member of each kind ----------------------------------------------------------------------------------
 
-    def _place(self, entry: Entry, parent: int, name: str, make: Callable[[], object]) -> None:
+    def _place(self, parent: int, name: str, make: Callable[[], object]) -> None:
         """Makes something; what an earlier entry of the layer put there goes first."""
         try:
             make()
@@ -231,12 +227,7 @@ class FolderWriter:
                     _write_all(file, piece, offset)
                 if member.is_sparse:
                     os.ftruncate(file, entry.size)
-            owner = (entry.uid, entry.gid)
-            if owner != self._us or not self._form.keeps_owners:
-                self._own(file, entry)
-            os.fchmod(file, entry.mode)
-            if entry.xattrs:
-                self._set_xattrs(file, entry)
+            self._attributes.of_open(file, entry)
             os.utime(file, ns=(entry.mtime_ns, entry.mtime_ns))
         finally:
             os.close(file)
@@ -251,13 +242,17 @@ class FolderWriter:
                 opaque = is_overlay_whiteout(_reached(parent, name), status)
                 self._remove(parent, name)
                 os.mkdir(name, 0o700, dir_fd=parent)
+        self._dress_folder(parent, name, entry, opaque=opaque)
+
+    def _dress_folder(self, parent: int, name: str, entry: Entry, *, opaque: bool) -> None:
         descriptor = os.open(name, _FOLDER, dir_fd=parent)
         try:
             if opaque:
-                self._make_opaque(descriptor)
-            self._attributes_of_folder(descriptor, entry)
+                self._attributes.make_opaque(descriptor)
+            self._attributes.of_open(descriptor, entry)
         finally:
             os.close(descriptor)
+        self._folder_times[entry.path] = entry.mtime_ns
 
     def _hardlink(self, parent: int, name: str, entry: Entry) -> None:
         check_path(entry.link)
@@ -274,7 +269,7 @@ class FolderWriter:
         def make() -> None:
             os.link(source_name, name, src_dir_fd=source, dst_dir_fd=parent, follow_symlinks=False)
 
-        self._place(entry, parent, name, make)
+        self._place(parent, name, make)
 
     def _copy_up(self, parent: int, name: str, path: str) -> os.stat_result:
         """A hard link to a file of a lower layer: the file becomes one of this layer."""
@@ -293,8 +288,7 @@ class FolderWriter:
                 while data := original.read(1 << 20):
                     _write_all(file, data, offset)
                     offset += len(data)
-            self._own(file, entry)
-            os.fchmod(file, entry.mode)
+            self._attributes.of_open(file, entry)
             os.utime(file, ns=(entry.mtime_ns, entry.mtime_ns))
         finally:
             os.close(file)
@@ -309,11 +303,11 @@ class FolderWriter:
         kind = stat.S_IFCHR if entry.kind == "char" else stat.S_IFBLK
         number = os.makedev(*entry.device)
         try:
-            self._place(entry, parent, name, lambda: os.mknod(name, kind | 0o600, number, dir_fd=parent))
+            self._place(parent, name, lambda: os.mknod(name, kind | 0o600, number, dir_fd=parent))
         except PermissionError:
             self.skipped.append(entry.path)
             return
-        self._attributes(parent, name, entry)
+        self._attributes.of_name(parent, name, entry)
 
     def _whiteout(self, entry: Entry) -> None:
         path = removed_path(entry)
@@ -325,11 +319,7 @@ class FolderWriter:
                 os.mkdir(name, 0o755, dir_fd=parent)
             except FileExistsError:
                 pass
-            descriptor = os.open(name, _FOLDER, dir_fd=parent)
-            try:
-                self._make_opaque(descriptor)
-            finally:
-                os.close(descriptor)
+            self._hide_below(parent, name)
             return
         if path.rpartition("/")[2] in ("", ".", ".."):
             raise BadArchive(f"{entry.path!r} is a whiteout of nothing")
@@ -341,60 +331,14 @@ class FolderWriter:
             return
         # A whiteout is about the layers below. What this layer itself has under the name stays, alone.
         if stat.S_ISDIR(status.st_mode):
-            descriptor = os.open(name, _FOLDER, dir_fd=parent)
-            try:
-                self._make_opaque(descriptor)
-            finally:
-                os.close(descriptor)
+            self._hide_below(parent, name)
 
-    # -- attributes -----------------------------------------------------------------------------------------------
-
-    def _make_opaque(self, folder: int) -> None:
-        os.setxattr(folder, self._form.overlay_prefix + "opaque", b"y")
-
-    def _own(self, file: int, entry: Entry) -> None:
-        if self._form.keeps_owners:
-            try:
-                os.fchown(file, entry.uid, entry.gid)
-            except OSError as error:
-                if error.errno != errno.EINVAL:  # an id outside of the range of a user namespace
-                    raise
-            else:
-                return
-        os.setxattr(file, OWNER_XATTR, b"%d:%d" % (entry.uid, entry.gid))
-
-    def _attributes_of_folder(self, folder: int, entry: Entry) -> None:
-        if (entry.uid, entry.gid) != self._us or not self._form.keeps_owners:
-            self._own(folder, entry)
-        os.fchmod(folder, entry.mode)
-        if entry.xattrs:
-            self._set_xattrs(folder, entry)
-        self._folder_times[entry.path] = entry.mtime_ns
-
-    def _attributes(self, parent: int, name: str, entry: Entry) -> None:
-        """Of things that must not be opened."""
-        if self._form.keeps_owners and (entry.uid, entry.gid) != self._us:
-            try:
-                os.chown(name, entry.uid, entry.gid, dir_fd=parent, follow_symlinks=False)
-            except OSError as error:
-                if error.errno != errno.EINVAL:
-                    raise
-        if entry.kind != "symlink":
-            os.chmod(name, entry.mode, dir_fd=parent)  # just made, and not a link
-        os.utime(name, ns=(entry.mtime_ns, entry.mtime_ns), dir_fd=parent, follow_symlinks=False)
-
-    def _set_xattrs(self, file: int, entry: Entry) -> None:
-        for name, value in entry.xattrs.items():
-            if name.startswith(("trusted.overlay.", "user.overlay.", "user.pipeyard.")):
-                raise BadArchive(
-                    f"{entry.path!r} has the attribute {name}, which would forge the file system's own notes"
-                )
-            try:
-                os.setxattr(file, name, value)
-            except OSError as error:
-                # As containerd: what this file system or this user cannot keep is left out.
-                if error.errno not in (errno.ENOTSUP, errno.EPERM, errno.EINVAL, errno.ENODATA):
-                    raise
+    def _hide_below(self, parent: int, name: str) -> None:
+        descriptor = os.open(name, _FOLDER, dir_fd=parent)
+        try:
+            self._attributes.make_opaque(descriptor)
+        finally:
+            os.close(descriptor)
 
     def _remove(self, parent: int, name: str) -> None:
         status = os.stat(name, dir_fd=parent, follow_symlinks=False)

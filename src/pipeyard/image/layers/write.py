@@ -8,7 +8,7 @@ no thread at all.
 import hashlib
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain, islice
 
@@ -169,17 +169,3 @@ def write_tar(
         consume(block)
         size += len(block)
     return size
-
-
-def blocks_of(read: Callable[[int], bytes], block_size: int = 1 << 20) -> Iterator[bytes]:
-    """Blocks of exactly `block_size` bytes (but the last) out of a stream's `read`, for pack_layer."""
-    parts: list[bytes] = []
-    filled = 0
-    while data := read(block_size - filled):
-        parts.append(data)
-        filled += len(data)
-        if filled == block_size:
-            yield b"".join(parts)
-            parts, filled = [], 0
-    if parts:
-        yield b"".join(parts)

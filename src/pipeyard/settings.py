@@ -7,10 +7,11 @@ environment as `KEY=VALUE,KEY=VALUE`, lists as `A,B`.
 import re
 import tomllib
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from msgspec import Struct, ValidationError, convert, field
+from msgspec import Meta, Struct, ValidationError, convert, field
 
 from pipeyard.errors import InputError, Place
 
@@ -24,6 +25,18 @@ class RegistrySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     insecure: bool = False  # plain HTTP, or TLS that is not verified
     proxy: bool = False  # the embedded registry pulls through and keeps what it fetched
     ca_file: str = ""
+
+
+class UserSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One user of the embedded registry, `[users.NAME]`, or a token: a user of its own with few rights and an end.
+
+    `rights`: repositories (`*` is any characters, also slashes) -> what may be done there; without any, everything.
+    `NAME = "password"` is short for a user who may do everything for ever.
+    """
+
+    password: str
+    rights: dict[str, tuple[Literal["pull", "push", "delete"], ...]] = {}
+    expires: Annotated[datetime, Meta(tz=True)] | None = None  # 2030-01-31T00:00:00Z
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -42,7 +55,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     imports: dict[str, str] = {}  # what other stacks export, for Fn::ImportValue
     ssm_parameters: dict[str, str] = {}  # values of Parameter Store that definitions name
     access_keys: dict[str, str] = {}  # id -> secret, for the AWS endpoint
-    users: dict[str, str] = {}  # name -> password, for the embedded registry
+    users: dict[str, UserSettings] = {}  # name -> password and rights, for the embedded registry
+    create_on_push: bool = True  # a push into the embedded registry makes its repository
     create_repository: bool = False  # publishing to ECR creates what is missing
     cache_size_mb: int = 20_000  # local build cache is pruned to this
     origins: dict[str, str] = field(default_factory=dict)
@@ -73,12 +87,19 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], folder: Path) -> 
         *((name, value, "the command line") for name, value in flags.items() if value is not None),
     ):
         try:
-            values[name] = Path(value) if name == "home" else convert(value, _TYPES[name], strict=False)
+            values[name] = Path(value) if name == "home" else convert(_long(name, value), _TYPES[name], strict=False)
         except (ValidationError, ValueError) as error:
             raise InputError(f"{name} from {origin} has a wrong value: {error}", place=_place(origin)) from error
         origins[name] = origin
     values["home"] = Path(values["home"]).expanduser().absolute()
     return Settings(**values, origins=origins)
+
+
+def _long(name: str, value: Any) -> Any:
+    """`[users]` may have plain passwords."""
+    if name != "users" or not isinstance(value, dict):
+        return value
+    return {user: {"password": told} if isinstance(told, str) else told for user, told in value.items()}
 
 
 def _annotations() -> dict[str, Any]:
@@ -137,7 +158,7 @@ def _from_environment(environ: Mapping[str, str]) -> list[tuple[str, Any, str]]:
         if not text or name in {"origins", "registries"}:
             continue
         origin = f"PIPEYARD_{name.upper()} in the environment"
-        if _TYPES[name] == dict[str, str]:
+        if _TYPES[name] == dict[str, str] or name in _SECRET:
             separator = ":" if name in _SECRET else "="
             pairs = [part.partition(separator) for part in text.split(",") if part.strip()]
             if any(not middle for _, middle, _ in pairs):

@@ -1,11 +1,12 @@
 """Settings: flags over environment over the nearest pipeyard.toml over defaults, each with its origin."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from pipeyard.errors import InputError
-from pipeyard.settings import load
+from pipeyard.settings import UserSettings, load
 
 
 def test_a_flag_beats_the_environment_which_beats_the_nearest_file(tmp_path: Path) -> None:
@@ -42,6 +43,27 @@ def test_tables_and_lists_are_read_from_the_environment(tmp_path: Path) -> None:
     assert settings.registry_mirrors == {"docker.io": "http://localhost:5000", "ghcr.io": "http://localhost:5001"}
     assert settings.insecure_registries == ("a.example.com", "b.example.com")
     assert settings.access_keys == {"AKIA1": "s3=cret"}
+
+
+def test_a_user_is_a_password_or_a_table_with_rights_and_an_end(tmp_path: Path) -> None:
+    (tmp_path / "pipeyard.toml").write_text(
+        '[users]\nann = "secret"\n[users.ci]\npassword = "x"\n'
+        'rights = { "team/*" = ["pull", "push"] }\nexpires = 2030-01-31T00:00:00Z\n'
+    )
+    users = load({}, {}, tmp_path).users
+    assert users["ann"] == UserSettings(password="secret")
+    assert users["ci"].rights == {"team/*": ("pull", "push")}
+    assert users["ci"].expires == datetime(2030, 1, 31, tzinfo=UTC)
+    assert load({}, {"PIPEYARD_USERS": "bob:a:b"}, tmp_path).users == {"bob": UserSettings(password="a:b")}
+
+
+@pytest.mark.parametrize(
+    "told", ['rights = { "*" = ["read"] }', "expires = 2030-01-31", "expires = 2030-01-31T00:00:00"]
+)
+def test_a_user_with_a_wrong_right_or_an_end_without_time_zone_is_refused(tmp_path: Path, told: str) -> None:
+    (tmp_path / "pipeyard.toml").write_text(f'[users.ci]\npassword = "x"\n{told}\n')
+    with pytest.raises(InputError, match=r"users from .* has a wrong value"):
+        load({}, {}, tmp_path)
 
 
 def test_an_unknown_setting_is_refused_at_its_line(tmp_path: Path) -> None:

@@ -249,3 +249,19 @@ def test_the_catalog_shows_what_the_caller_may_pull(port: int) -> None:
 def test_errors_are_json_with_the_specifications_codes(port: int) -> None:
     reply = Client(port)("PUT", "/v2/team/app/manifests/x", manifest(b"{}"))
     assert json.loads(reply.body) == {"errors": [{"code": "UNAUTHORIZED", "message": "authentication required"}]}
+
+
+def test_an_expired_user_is_nobody_also_with_a_token_of_before(store: ContentStore, clock: Clock) -> None:
+    timed = ContentStore(store.root, now_ms=clock)
+    user = User(name="ci", password="x", expires_ms=NOW_MS + 60_000)
+    with serving(registry_app(timed, Access(users=[user], secret=SECRET, now_ms=clock))) as port:
+        asked = token(port, basic("ci", "x"), "repository:team/app:pull,push", offline_token="true")
+        by_token, by_password = Client(port, f"Bearer {asked['token']}"), Client(port, basic("ci", "x"))
+        by_token.push_image("team/app", "v1", b"layer")
+        assert by_password("GET", "/v2/team/app/tags/list").status == 200
+        clock.now_ms += 60_000
+        assert by_token("GET", "/v2/team/app/tags/list").status == 401
+        assert by_password("GET", "/v2/team/app/tags/list").status == 401
+        form = urlencode({"grant_type": "refresh_token", "refresh_token": asked["refresh_token"]})
+        assert Client(port)("POST", "/token", form).status == 401
+    timed.close()

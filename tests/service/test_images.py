@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeyard.errors import InputError
+from pipeyard.errors import InputError, RegistryError
 from pipeyard.oci import Platform
 from pipeyard.registry.exchange import ResolvedImage
 from pipeyard.registry.reference import Reference, parse_reference
 from pipeyard.registry.store import ContentStore
-from pipeyard.service.images import StoreFirst, ecr_host, published_reference
+from pipeyard.service.images import StoreFirst, ecr_host, open_images, published_reference
 from pipeyard.settings import Settings
 
 LINUX = Platform("linux", "amd64")
@@ -67,3 +67,12 @@ def test_a_name_that_was_not_published_here_is_looked_for_on_its_registry(tmp_pa
         "docker.io/library/alpine:latest", "docker.io/team/app:1", "ghcr.io/team/app:latest",
     ]  # fmt: skip
     assert not (tmp_path / "registry/catalog.sqlite").exists()
+
+
+def test_with_create_on_push_off_a_publication_needs_its_repository(tmp_path: Path) -> None:
+    with open_images(Settings(home=tmp_path, create_on_push=False), {}) as images:
+        with pytest.raises(RegistryError, match="there is no repository team/app") as refused:
+            images.destination("embedded", "team/app")
+        assert "pipeyard registry create team/app" in refused.value.hint
+        images.store.catalog.create_repository("team/app", 1)
+        images.destination("embedded", "team/app").close()

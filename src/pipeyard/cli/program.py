@@ -39,6 +39,9 @@ IMAGE_COMMANDS: Mapping[str, tuple[str, str]] = {
 REGISTRY_COMMANDS: Mapping[str, tuple[str, str]] = {
     # `pipeyard registry NAME`: likewise
     "collect": ("pipeyard.cli.registry_collect", "Remove blobs that no published image needs."),
+    "create": ("pipeyard.cli.registry_repositories:create", "Create a repository."),
+    "immutable": ("pipeyard.cli.registry_repositories:immutable", "Fix the tags of a repository."),
+    "lifecycle": ("pipeyard.cli.registry_repositories:lifecycle", "Set, preview or carry out a lifecycle policy."),
     "serve": ("pipeyard.cli.registry_serve", "Serve the images under PIPEYARD_HOME over HTTP."),
 }
 

@@ -19,9 +19,9 @@ def command(grace_hours: float) -> int:
     Layers that only the build cache knows go too, once they were not used for that long.
     """
     from pipeyard.registry.collection import collect
-    from pipeyard.registry.store import ContentStore
+    from pipeyard.service.embedded import open_content_store
 
-    store = ContentStore(settings_from().home / "registry")
+    store = open_content_store(settings_from())
     try:
         with stopped_by_signals() as stop:
             done = collect(store, grace_s=grace_hours * 3600, stop=stop)

@@ -2,7 +2,7 @@
 
 import importlib
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from contextlib import ExitStack
 
     from pipeyard.registry.server.proxying import Upstream
+    from pipeyard.registry.store import Pushed
+
+_UPKEEP_S = 3600.0
 
 
 @click.command("serve")
@@ -47,27 +50,30 @@ def serve_registry(
     tls_key: Path | None,
     require_blobs: bool = False,
     with_aws: bool = False,
+    on_push: "Callable[[Pushed], None] | None" = None,
 ) -> None:
     """Serves until SIGINT or SIGTERM. Says on stderr where, and where the password is.
 
-    `with_aws`: the AWS endpoint answers on the same port.
+    `with_aws`: the AWS endpoint answers on the same port. `on_push` hears of every image that a client pushed, in a
+    thread of the server. Lifecycle policies are carried out each hour.
     """
     from contextlib import ExitStack
 
+    from pipeyard.registry.lifecycle import enforce_all
     from pipeyard.registry.server.access import Access, User
     from pipeyard.registry.server.app import registry_app
-    from pipeyard.registry.server.serving import bind, kept_secret, serve, tls_context
-    from pipeyard.registry.store import ContentStore
+    from pipeyard.registry.server.serving import bind, kept_secret, repeated, serve, tls_context
+    from pipeyard.service.embedded import open_content_store, users_from
 
     if tls_key is not None and tls_cert is None:
         raise InputError("--tls-key without --tls-cert")
     settings = settings_from()
     root = settings.home / "registry"
-    store = ContentStore(root)
-    users = [User(name=name, password=password) for name, password in settings.users.items()]
+    store = open_content_store(settings, on_push=on_push)
+    users = users_from(settings)
     password_file = root / "password"
     if not users and anonymous != "push":
-        users = [User(name="pipeyard", password=kept_secret(password_file))]
+        users = (User(name="pipeyard", password=kept_secret(password_file)),)
         click.echo(f"user pipeyard, password in {password_file}", err=True)
     tls = tls_context(tls_cert, tls_key) if tls_cert else None
     listening = bind(host, port)
@@ -96,7 +102,14 @@ def serve_registry(
             verify=endpoint.verify if endpoint else None,
             secret=kept_secret(root / "token-key").encode(),
         )
-        registry = registry_app(store, access, sparse=not require_blobs, upstreams=_upstreams(settings, parts))
+        registry = registry_app(
+            store,
+            access,
+            create="push" if settings.create_on_push else "explicit",
+            sparse=not require_blobs,
+            upstreams=_upstreams(settings, parts),
+        )
+        parts.enter_context(repeated(lambda: enforce_all(store), _UPKEEP_S, "lifecycle policies"))
         serve(
             endpoint.wrap(registry) if endpoint else registry,
             listening,

@@ -8,6 +8,7 @@ Source: Amazon ECR User Guide, "Lifecycle policy properties" and "How lifecycle 
 - Counting and expiry go by the time of the push, newest first.
 """
 
+import logging
 import re
 from collections.abc import Sequence
 from fnmatch import translate
@@ -16,10 +17,12 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from pipeyard.errors import InputError
+from pipeyard.errors import InputError, PipeyardError
 from pipeyard.oci import Digest
 from pipeyard.registry.catalog import ImageRecord
 from pipeyard.registry.store import ContentStore
+
+_log = logging.getLogger(__name__)
 
 DAY_MS = 24 * 3600 * 1000
 _MAX_RULES = 50
@@ -106,6 +109,18 @@ def enforce(store: ContentStore, repository: str) -> tuple[Expiry, ...]:
     expired = [each.image.digest for each in due if each.action == "expire"]
     store.catalog.delete_manifests(repository, [*expired, *_artifacts(images, expired)])
     return due
+
+
+def enforce_all(store: ContentStore) -> int:
+    """Carries out every repository's policy; gives how many images expired. One that fails does not keep the others."""
+    count = 0
+    for record in store.catalog.repositories():
+        if record.lifecycle:
+            try:
+                count += sum(each.action == "expire" for each in enforce(store, record.name))
+            except PipeyardError as error:
+                _log.warning("the lifecycle policy of %s: %s", record.name, error)
+    return count
 
 
 def _artifacts(images: Sequence[ImageRecord], subjects: Sequence[Digest]) -> list[Digest]:

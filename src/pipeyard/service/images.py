@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from msgspec import structs
 
-from pipeyard.errors import InputError
+from pipeyard.errors import InputError, RegistryError
 from pipeyard.oci import Descriptor, Platform
 from pipeyard.progress import Observer, ignore
 from pipeyard.registry.embedded import StoreDestination, StoreOrigin
@@ -87,6 +87,12 @@ class Images:
         Raises InputError for a `publish` that is none of these, RegistryError when ECR has no such repository.
         """
         if publish == "embedded":
+            if not self.settings.create_on_push and self.store.catalog.repository(repository) is None:
+                raise RegistryError(
+                    f"there is no repository {repository}, and create_on_push is off",
+                    code="NAME_UNKNOWN",
+                    hint=f"create it: pipeyard registry create {repository}",
+                )
             return StoreDestination(self.store, repository)
         if publish == "ecr":
             from pipeyard.service.ecr import EcrRegistry, session_clients
@@ -155,6 +161,7 @@ def open_images(settings: Settings, environ: Mapping[str, str]) -> Iterator[Imag
     from pipeyard.registry.client import access_from, open_registries
     from pipeyard.registry.credentials import FirstOf, keychain_from
     from pipeyard.service.ecr import EcrKeychain, session_clients
+    from pipeyard.service.embedded import open_content_store
 
     access = access_from(
         mirrors=settings.registry_mirrors,
@@ -164,6 +171,6 @@ def open_images(settings: Settings, environ: Mapping[str, str]) -> Iterator[Imag
     )
     keychain = FirstOf([keychain_from(environ), EcrKeychain(session_clients())])
     with ExitStack() as parts:
-        store = ContentStore(settings.home / "registry")
+        store = open_content_store(settings)
         parts.callback(store.close)
         yield Images(settings, store, parts.enter_context(open_registries(access, keychain)))

@@ -26,7 +26,7 @@ class Performer:
         self._images = images
         self._observe = observe
         self._artifacts = FolderArtifacts(Path(settings.artifacts_url))
-        self._secrets = [*settings.access_keys.values(), *settings.users.values()]
+        self._secrets = [*settings.access_keys.values(), *(user.password for user in settings.users.values())]
 
     def __call__(self, request: ActionRequest, stop: StopSignal) -> ActionResult:
         home, action_id = self._settings.home, request.action_execution_id

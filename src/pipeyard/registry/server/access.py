@@ -5,6 +5,7 @@ The decision never looks at what exists, so an answer cannot tell a stranger whe
 
 import hashlib
 import hmac
+import time
 from base64 import b64decode
 from binascii import Error as Base64Error
 from collections.abc import Callable, Iterable, Mapping
@@ -37,6 +38,7 @@ class User(Struct, frozen=True, kw_only=True):
     name: str
     password: str
     rights: tuple[Right, ...] = EVERYTHING
+    expires_ms: int = 0  # 0: never
 
 
 class Caller(Struct, frozen=True, kw_only=True):
@@ -68,23 +70,34 @@ class Access:
         anonymous: Anonymous = "",
         verify: Verify | None = None,
         secret: bytes,
+        now_ms: Callable[[], int] = lambda: int(time.time() * 1000),
     ) -> None:
         self._users: Mapping[str, User] = {user.name: user for user in users}
         self._verify = verify
+        self._now_ms = now_ms
         self.secret = secret
         rights = {"": (), "pull": _PULL, "push": EVERYTHING}[anonymous]
         self.anonymous = Caller(name="", rights=rights)
 
     def known(self, name: str) -> User | None:
-        return self._users.get(name)
+        """None also for one whose time is over."""
+        user = self._users.get(name)
+        return None if user is None or self._over(user) else user
+
+    def has_expired(self, name: str) -> bool:
+        user = self._users.get(name)
+        return user is not None and self._over(user)
 
     def check_password(self, name: str, password: str) -> Caller | None:
         """None when they are wrong; takes as long for an unknown name as for a wrong password."""
         user = self._users.get(name)
         right = _same(password, user.password if user else self.secret.hex())
-        if user is not None and right:
+        if user is not None and right and not self._over(user):
             return Caller(name=user.name, rights=user.rights)
         return self._verify(name, password) if self._verify is not None else None
+
+    def _over(self, user: User) -> bool:
+        return 0 < user.expires_ms <= self._now_ms()
 
     def check_basic(self, encoded: str) -> Caller | None:
         """The credentials of a Basic authorization. Source: RFC 7617."""

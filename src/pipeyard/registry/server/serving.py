@@ -1,18 +1,23 @@
 """Runs a registry on a socket until it is told to stop; what `pipeyard registry serve` and the tests call."""
 
 import asyncio
+import contextlib
+import logging
 import os
 import secrets
 import signal
 import socket
 import ssl
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from pipeyard.errors import InputError
 from pipeyard.files import locked, replace_file
 from pipeyard.registry.server.asgi import App
 from pipeyard.registry.server.http_server import HttpServer, Limits
+
+_log = logging.getLogger(__name__)
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -60,6 +65,29 @@ def tls_context(certificate: Path, key: Path | None) -> ssl.SSLContext:
     except (OSError, ssl.SSLError) as error:
         raise InputError(f"{certificate} and {key or certificate} are no certificate and key: {error}") from error
     return context
+
+
+@contextlib.contextmanager
+def repeated(work: Callable[[], object], every_s: float, what: str) -> Iterator[None]:
+    """Does it at once and then again and again in a thread, until the block ends; a failure is logged."""
+    ended = threading.Event()
+
+    def loop() -> None:
+        while True:
+            try:
+                work()
+            except Exception:  # noqa: BLE001  (a thread's boundary: the next round may go well)
+                _log.exception("%s failed", what)
+            if ended.wait(every_s):
+                return
+
+    thread = threading.Thread(target=loop, name=what)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def kept_secret(path: Path, make: Callable[[], str] = lambda: secrets.token_urlsafe(24)) -> str:

@@ -94,7 +94,7 @@ def issue(access: Access, caller: Caller, scopes: Iterable[str], now_ms: int, *,
 def check_token(access: Access, token: str, now_ms: int) -> tuple[Caller, bool] | None:
     """Whom a bearer token makes its bearer, and whether it may list the catalog; None when it is not good."""
     claims = _verified(access.secret, token, now_ms // 1000)
-    if claims is None or claims.refresh:
+    if claims is None or claims.refresh or access.has_expired(claims.sub):
         return None
     rights = []
     for grant in claims.access:

@@ -1,0 +1,25 @@
+"""The embedded registry as the settings choose it: its store, and who may do what in it."""
+
+from collections.abc import Callable
+
+from pipeyard.registry.server.access import EVERYTHING, Right, User
+from pipeyard.registry.store import ContentStore, Pushed
+from pipeyard.settings import Settings
+
+
+def open_content_store(settings: Settings, *, on_push: Callable[[Pushed], None] | None = None) -> ContentStore:
+    """The content store of this home; to be closed by the caller. `on_push` as for ContentStore."""
+    return ContentStore(settings.home / "registry", on_push=on_push)
+
+
+def users_from(settings: Settings) -> tuple[User, ...]:
+    """The registry's users as `[users]` declares them."""
+    return tuple(
+        User(
+            name=name,
+            password=user.password,
+            rights=tuple(Right(pattern, frozenset(actions)) for pattern, actions in user.rights.items()) or EVERYTHING,
+            expires_ms=int(user.expires.timestamp() * 1000) if user.expires else 0,
+        )
+        for name, user in settings.users.items()
+    )

@@ -1,0 +1,16 @@
+"""What is in an image: `inventory(files) -> Sbom`, and an SBOM as an SPDX document."""
+
+from pipeyard.scan.inventory import ScannedFile, inventory
+from pipeyard.scan.sbom import Distribution, Package, Sbom
+from pipeyard.scan.spdx import Subject, encode_spdx, spdx_document
+
+__all__ = [
+    "Distribution",
+    "Package",
+    "Sbom",
+    "ScannedFile",
+    "Subject",
+    "encode_spdx",
+    "inventory",
+    "spdx_document",
+]

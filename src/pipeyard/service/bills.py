@@ -1,0 +1,83 @@
+"""The bill of materials of an image: its layers as files for the scan, what was found as an SPDX document."""
+
+import datetime
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
+from io import BytesIO
+from typing import TYPE_CHECKING, BinaryIO
+
+from pipeyard import __version__
+from pipeyard.oci import Descriptor, Digest, Platform
+from pipeyard.registry.embedded import StoreOrigin
+from pipeyard.registry.exchange import ImageOrigin
+from pipeyard.registry.reference import Reference
+from pipeyard.threads import NEVER, Stop
+
+if TYPE_CHECKING:
+    from pipeyard.scan import ScannedFile
+    from pipeyard.service.images import Images
+
+OpenBlob = Callable[[Descriptor], AbstractContextManager[BinaryIO]]
+
+
+def bill_of_image(
+    images: "Images", reference: Reference, platform: Platform, stop: Stop = NEVER
+) -> tuple[bytes, tuple[str, ...]]:
+    """The SPDX document of an image that exists, and what could not be read of it. Nothing of it is kept.
+
+    An empty host is the embedded registry. Raises InputError when there is no such image, RegistryError, BadArchive.
+    """
+    origin: ImageOrigin = images.registries.origin(stop) if reference.host else StoreOrigin(images.store)
+    image = origin.resolve(reference, platform)
+    created = _seconds(image.config.created)
+    return bill_of_layers(
+        image.manifest.layers,
+        lambda layer: origin.read(image, layer),
+        name=image.reference.name,
+        digest=image.descriptor.digest,
+        created_s=created,
+        stop=stop,
+    )
+
+
+def bill_of_layers(
+    layers: Sequence[Descriptor],
+    open_blob: OpenBlob,
+    *,
+    name: str,
+    digest: Digest,
+    created_s: int,
+    stop: Stop = NEVER,
+) -> tuple[bytes, tuple[str, ...]]:
+    """The SPDX document of an image by its layers, the lowest first, and what could not be read."""
+    from pipeyard.scan import Subject, encode_spdx, inventory, spdx_document
+
+    sbom = inventory(_files(layers, open_blob, stop))
+    subject = Subject(name=name, digest=digest, created_s=created_s, tool=f"pipeyard-{__version__}")
+    return encode_spdx(spdx_document(sbom, subject)), sbom.notes
+
+
+def _files(layers: Sequence[Descriptor], open_blob: OpenBlob, stop: Stop) -> Iterator["ScannedFile"]:
+    from pipeyard.image.layers.visible import visible_entries
+    from pipeyard.scan import ScannedFile
+
+    for count, (at, entry) in enumerate(visible_entries([partial(open_blob, layer) for layer in layers])):
+        if count % 1000 == 0:
+            stop.check()
+        if entry.kind == "file":
+            yield ScannedFile(
+                path=entry.path.lstrip("/"),
+                size=entry.size,
+                executable=bool(entry.mode & 0o111),
+                layer=layers[at].digest,
+                open=entry.content if callable(entry.content) else BytesIO,
+            )
+
+
+def _seconds(created: str | None) -> int:
+    """RFC 3339 as an image's configuration has it; its beginning of time when it says nothing sound."""
+    try:
+        return max(0, int(datetime.datetime.fromisoformat(created or "").timestamp()))
+    except (ValueError, OverflowError):
+        return 0

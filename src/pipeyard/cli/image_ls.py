@@ -64,11 +64,11 @@ def _lines(name: str, record: "ImageRecord") -> list[tuple[str, str, str, str]]:
     from datetime import UTC, datetime
 
     from pipeyard.cli.terminal import size_text
-    from pipeyard.registry.client.destination import short
+    from pipeyard.oci import short_digest
 
     pushed = datetime.fromtimestamp(record.pushed_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M")
     return [
-        (f"{name}:{tag}" if tag else f"{name}@", short(record.digest), size_text(record.image_bytes), pushed)
+        (f"{name}:{tag}" if tag else f"{name}@", short_digest(record.digest), size_text(record.image_bytes), pushed)
         for tag in record.tags or ("",)
     ]
 

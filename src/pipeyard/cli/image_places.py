@@ -93,15 +93,15 @@ def copy(
     from pipeyard.cli.start import stopped_by_signals
     from pipeyard.cli.terminal import observer_for
     from pipeyard.errors import PipeyardError
+    from pipeyard.oci import short_digest
     from pipeyard.progress import StepEnded, StepStarted, Transferred
     from pipeyard.registry.client.copying import copy_image
-    from pipeyard.registry.client.destination import short
 
     with stopped_by_signals() as stop, observer_for(progress) as observe:
 
         def moved(blob: "Descriptor", done: int) -> None:
             if not target.host:  # a remote destination tells what it sends, and that counts
-                observe(Transferred(STEP, done, blob.size, short(blob.digest)))
+                observe(Transferred(STEP, done, blob.size, short_digest(blob.digest)))
 
         observe(StepStarted(STEP, f"copy {source} to {target}"))
         receiver = destination(images, target, stop, observe)

@@ -19,15 +19,13 @@ def command(names: tuple[str, ...], mirrors: tuple[str, ...], insecure: tuple[st
 
     Removing the last tag removes the image, as in ECR. Names without a host are the embedded registry's.
     """
-    from pipeyard.errors import InputError
+    from pipeyard.registry.client.origin import no_image
 
     with opened_images(mirrors, insecure) as images:
         for reference in [place(images, text) for text in names]:
             removed = _remove_remote(images, reference) if reference.host else _remove_embedded(images, reference)
             if not removed:
-                raise InputError(
-                    f"there is no image {reference}", hint=f"`pipeyard image ls {reference.name}` lists its tags"
-                )
+                raise no_image(reference)
             click.echo(f"removed {reference}")
 
 

@@ -1,6 +1,6 @@
 """The data types of images: digests, descriptors, manifests, configurations, platforms."""
 
-from pipeyard.oci.digest import Digest, Hasher, digest_of, parse_digest
+from pipeyard.oci.digest import Digest, Hasher, digest_of, parse_digest, short_digest
 from pipeyard.oci.documents import (
     Descriptor,
     History,
@@ -32,4 +32,5 @@ __all__ = [
     "encode",
     "parse_digest",
     "parse_platform",
+    "short_digest",
 ]

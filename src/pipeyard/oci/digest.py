@@ -25,6 +25,11 @@ def digest_of(data: bytes, algorithm: str = "sha256") -> Digest:
     return Digest(f"{algorithm}:{hashlib.new(algorithm, data).hexdigest()}")
 
 
+def short_digest(digest: Digest) -> str:
+    """As people know digests: the first twelve digits, without the algorithm."""
+    return digest.partition(":")[2][:12]
+
+
 class Hasher:
     """Counts and hashes what passes by."""
 

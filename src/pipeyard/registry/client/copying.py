@@ -17,7 +17,7 @@ from pipeyard.oci import (
     digest_of,
     media_types,
 )
-from pipeyard.registry.client.origin import choose, descriptor_of
+from pipeyard.registry.client.origin import choose, descriptor_of, no_image
 from pipeyard.registry.exchange import Destination, Document, Offer, Published
 from pipeyard.registry.reference import Reference
 
@@ -68,13 +68,7 @@ def copy_image(
     tag is reachable by its digest. `moved` is told how much of which blob was read. The caller closes the destination.
     Raises InputError when there is no such image or platform, RegistryError.
     """
-    root = source.document(reference.key)
-    if root is None:
-        raise InputError(f"there is no image {reference}", hint=f"`pipeyard image ls {reference.name}` lists its tags")
-    manifest = decode_manifest(root.data, root.media_type)
-    if platform is not None and isinstance(manifest, ImageIndex):
-        chosen = choose(manifest, platform, str(reference))
-        root = _child(source, chosen)
+    root, _ = _root(source, reference, platform)
     documents = tuple(_family(source, root, 0))
     if len(documents) > _MAX_DOCUMENTS:
         raise InputError(f"{reference} consists of more than {_MAX_DOCUMENTS} manifests")
@@ -87,6 +81,20 @@ def copy_image(
     return Copied(published=published, referrers=count)
 
 
+def _root(
+    source: Shelf, reference: Reference, platform: Platform | None
+) -> tuple[Document, ImageManifest | ImageIndex]:
+    """What a reference names, or of an index the image for `platform`; as bytes and read."""
+    document = source.document(reference.key)
+    if document is None:
+        raise no_image(reference)
+    manifest = decode_manifest(document.data, document.media_type)
+    if platform is None or not isinstance(manifest, ImageIndex):
+        return document, manifest
+    child = _child(source, choose(manifest, platform, str(reference)))
+    return child, decode_manifest(child.data, child.media_type)
+
+
 def _family(source: Shelf, root: Document, depth: int) -> Iterator[Document]:
     """Children before their parents, each once."""
     manifest = decode_manifest(root.data, root.media_type)
@@ -95,13 +103,10 @@ def _family(source: Shelf, root: Document, depth: int) -> Iterator[Document]:
             raise InputError("an index within an index within an index has no end")
         seen: set[Digest] = set()
         for descriptor in manifest.manifests:
-            if descriptor.media_type in _MANIFESTS and descriptor.digest not in seen:
+            if descriptor.media_type in media_types.DOCUMENTS and descriptor.digest not in seen:
                 seen.add(descriptor.digest)
                 yield from _family(source, _child(source, descriptor), depth + 1)
     yield root
-
-
-_MANIFESTS = (*media_types.MANIFESTS, *media_types.INDEXES)
 
 
 def _child(source: Shelf, descriptor: Descriptor) -> Document:
@@ -126,7 +131,7 @@ def _offer(
 def _blobs(manifest: ImageManifest | ImageIndex) -> Iterator[Descriptor]:
     if isinstance(manifest, ImageIndex):
         # BuildKit's cache lists its layers in an index.
-        yield from (member for member in manifest.manifests if member.media_type not in _MANIFESTS)
+        yield from (member for member in manifest.manifests if member.media_type not in media_types.DOCUMENTS)
         return
     yield manifest.config
     for layer in manifest.layers:
@@ -181,11 +186,5 @@ class Inspected(Struct, frozen=True, kw_only=True):
 
 def inspect_image(source: Shelf, reference: Reference, platform: Platform | None) -> Inspected:
     """What a reference names, or of an index the image for `platform`. Raises InputError, RegistryError."""
-    document = source.document(reference.key)
-    if document is None:
-        raise InputError(f"there is no image {reference}", hint=f"`pipeyard image ls {reference.name}` lists its tags")
-    manifest = decode_manifest(document.data, document.media_type)
-    if platform is not None and isinstance(manifest, ImageIndex):
-        document = _child(source, choose(manifest, platform, str(reference)))
-        manifest = decode_manifest(document.data, document.media_type)
+    document, manifest = _root(source, reference, platform)
     return Inspected(root=descriptor_of(document), document=document, manifest=manifest)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 
 from pipeyard.errors import PipeyardError, RegistryError, Stopped
-from pipeyard.oci import Descriptor, Digest, ImageIndex, decode_manifest, digest_of
+from pipeyard.oci import Descriptor, Digest, ImageIndex, decode_manifest, digest_of, short_digest
 from pipeyard.progress import Observer, Transferred, ignore
 from pipeyard.registry.client.repository import Repository
 from pipeyard.registry.client.uploads import Patience, push_blob
@@ -59,7 +59,7 @@ class RemoteDestination:
 
     def _bring(self, blob: Offer, stop: Stop) -> None:
         descriptor = blob.descriptor
-        item = short(descriptor.digest)
+        item = short_digest(descriptor.digest)
 
         def progress(done: int) -> None:
             self._observe(Transferred(self._step, done, descriptor.size, item))
@@ -134,8 +134,3 @@ def image_size(documents: Sequence[Document]) -> int:
             parts: list[Descriptor] = [manifest.config, *manifest.layers]
             blobs.update({part.digest: part.size for part in parts})
     return total + sum(blobs.values())
-
-
-def short(digest: Digest) -> str:
-    """As people know digests: the first twelve digits."""
-    return digest.partition(":")[2][:12]

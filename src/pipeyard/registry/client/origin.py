@@ -61,9 +61,7 @@ class RemoteOrigin:
         repository = self._open(reference)
         document = self._document(repository, reference.key)
         if document is None:
-            raise InputError(
-                f"there is no image {reference}", hint=f"`pipeyard image ls {reference.name}` lists its tags"
-            )
+            raise no_image(reference)
         root = descriptor_of(document)
         chosen = root
         manifest = decode_manifest(document.data, document.media_type)
@@ -117,6 +115,11 @@ class RemoteOrigin:
             return self._kept.read(blob.digest, start)
         fetch = repository.read(blob, start)
         return fetch if start else read_keeping(self._kept, blob, fetch)
+
+
+def no_image(reference: Reference) -> InputError:
+    """For a reference that names nothing."""
+    return InputError(f"there is no image {reference}", hint=f"`pipeyard image ls {reference.name}` lists its tags")
 
 
 def descriptor_of(document: Document) -> Descriptor:

@@ -19,6 +19,7 @@ from pipeyard.registry.client.messages import SMALL, Body, ConnectionFailed, Req
 from pipeyard.registry.client.refusals import refusal
 from pipeyard.registry.client.routes import api_host
 from pipeyard.registry.exchange import Document
+from pipeyard.registry.manifests import examine, referrer
 from pipeyard.registry.reference import Reference
 from pipeyard.threads import NEVER, Stop
 
@@ -148,8 +149,8 @@ class Repository:
             wanted = self._digest(promised)
             if digest_of(data, wanted.partition(":")[0]) != wanted:
                 raise DigestMismatch(f"{self} gave other bytes for the manifest {key} than {wanted}")
-        manifest = decode_manifest(data, media_type if media_type in _KNOWN else "")
-        if media_type not in _KNOWN:
+        manifest = decode_manifest(data, media_type if media_type in media_types.DOCUMENTS else "")
+        if media_type not in media_types.DOCUMENTS:
             media_type = manifest.media_type or _usual_type(manifest)
         elif manifest.media_type and manifest.media_type != media_type:
             # image-spec, manifest.md: the two must agree, or one document could be read as two things.
@@ -234,17 +235,8 @@ class Repository:
         known = self._by_tag(subject)
         if any(descriptor.digest == digest for descriptor in known):
             return
-        manifest = decode_manifest(document.data, document.media_type)
-        kind = manifest.artifact_type
-        if kind is None and not isinstance(manifest, ImageIndex):
-            kind = manifest.config.media_type
-        entry = Descriptor(
-            media_type=document.media_type,
-            digest=digest,
-            size=len(document.data),
-            artifact_type=kind,
-            annotations=manifest.annotations,
-        )
+        facts = examine(document.data, document.media_type)
+        entry = referrer(document.data, document.media_type, digest, facts.artifact_type)
         index = ImageIndex(schema_version=2, media_type=media_types.OCI_INDEX, manifests=[*known, entry])
         self.put_document(Document(media_type=media_types.OCI_INDEX, data=encode(index)), _fallback_tag(subject))
 
@@ -386,9 +378,6 @@ class _BlobStream(io.RawIOBase):
         if self._response is not None:
             response, self._response = self._response, None
             response.close()
-
-
-_KNOWN = (*media_types.MANIFESTS, *media_types.INDEXES)
 
 
 def _quoted(key: str) -> str:

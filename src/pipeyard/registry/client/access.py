@@ -15,7 +15,7 @@ from pipeyard.registry.client.messages import Transport
 from pipeyard.registry.client.origin import RemoteOrigin
 from pipeyard.registry.client.repository import Repository
 from pipeyard.registry.client.retries import Backoff, retrying
-from pipeyard.registry.client.routes import api_host, mirrored, plain, redirected
+from pipeyard.registry.client.routes import addressed, api_host, mirrored, plain, redirected
 from pipeyard.registry.client.uploads import Patience
 from pipeyard.registry.client.wire import Network, Wire
 from pipeyard.registry.credentials import Keychain
@@ -28,6 +28,7 @@ class Access(Struct, frozen=True, kw_only=True):
     """How registries are reached. Hosts as written in references."""
 
     mirrors: Mapping[str, str] = {}  # host -> base URL that is asked first
+    addresses: Mapping[str, str] = {}  # host -> base URL where it really is, for pushing too
     insecure: frozenset[str] = frozenset()  # plain HTTP, or TLS that nobody verifies
     network: Network = Network()
     backoff: Backoff = Backoff()
@@ -60,7 +61,8 @@ def access_from(
         no_proxy=_either(environ, "no_proxy"),
         user_agent=f"pipeyard/{__version__}",
     )
-    return Access(mirrors=all_mirrors, insecure=open_hosts, network=network)
+    addresses = {api_host(host): one.address for host, one in registries.items() if one.address}
+    return Access(mirrors=all_mirrors, addresses=addresses, insecure=open_hosts, network=network)
 
 
 def _either(environ: Mapping[str, str], name: str) -> str:
@@ -108,7 +110,7 @@ def open_registries(access: Access, keychain: Keychain) -> Iterator[Registries]:
     """The client of all registries for the time of the block; connections are kept until its end."""
     insecure = frozenset(api_host(host) for host in access.insecure)
     wire = Wire(access.network)
-    send = retrying(plain(wire, insecure), access.backoff, now_s=time.time)
+    send = addressed(retrying(plain(wire, insecure), access.backoff, now_s=time.time), access.addresses)
     try:
         yield Registries(mirrored(redirected(authenticated(send, keychain)), access.mirrors), access)
     finally:

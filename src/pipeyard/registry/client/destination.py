@@ -89,7 +89,8 @@ class RemoteDestination:
             try:
                 self._repository.put_document(root, tag)
             except RegistryError as error:
-                raise _partial(error, tags[:place], tags[place:]) from error
+                if error.status not in _FIXED or not self._points_at(tag, digest_of(root.data)):
+                    raise _partial(error, tags[:place], tags[place:]) from error
         name = str(self._repository)
         return Published(
             repository=name,
@@ -98,6 +99,14 @@ class RemoteDestination:
             size=image_size(documents),
             references=tuple(f"{name}:{tag}" for tag in tags),
         )
+
+    def _points_at(self, tag: str, digest: Digest) -> bool:
+        """Whether a tag is what it should be already, as when an immutable one was set by a run that was killed."""
+        try:
+            found = self._repository.head(tag)
+        except RegistryError:
+            return False
+        return found is not None and found.digest == digest
 
     def close(self) -> None:
         """Ends the background work; what was not published stays invisible. Safe to call twice."""

@@ -61,6 +61,24 @@ def plain(send: Transport, insecure: frozenset[str]) -> Transport:
     return send_plainly
 
 
+def addressed(send: Transport, addresses: Mapping[str, str]) -> Transport:
+    """Sends what is for a host to the base URL where it really is; above this, everything has the host's own name."""
+    if not addresses:
+        return send
+
+    def send_there(request: Request) -> Response:
+        host = host_of(request.url)
+        address = addresses.get(host, "").rstrip("/")
+        if not address:
+            return send(request)
+        response = send(structs.replace(request, url=address + request.url.partition("://")[2].removeprefix(host)))
+        # What the answer's places are relative to; the scheme tells whether the way was safe.
+        response.url = f"{address.partition('://')[0]}://{request.url.partition('://')[2]}"
+        return response
+
+    return send_there
+
+
 def redirected(send: Transport) -> Transport:
     """Follows redirects of GET and HEAD. Beyond the first server nothing that could identify the user goes along."""
 
@@ -75,7 +93,7 @@ def redirected(send: Transport) -> Transport:
             if not place or not url.startswith(("http://", "https://")):
                 raise RegistryError(f"{host_of(request.url)} redirects to {place[:200]!r}", status=response.status)
             if _origin(url) != _origin(response.url or request.url):
-                if request.url.startswith("https://") and url.startswith("http://"):
+                if (response.url or request.url).startswith("https://") and url.startswith("http://"):
                     raise RegistryError(
                         f"{host_of(request.url)} redirects from HTTPS to plain HTTP at {host_of(url)}",
                         status=response.status,

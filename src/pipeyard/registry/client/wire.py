@@ -1,28 +1,23 @@
-"""Sockets: connections that stay open between requests, TLS, proxies, and bodies that leave by sendfile."""
+"""The network: connections that stay open between requests, TLS and proxies."""
 
-import io
-import os
-import select
 import socket
 import threading
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from msgspec import Struct
 
-from pipeyard.registry.client.http11 import MAX_HEAD, BodyReader, Incoming, body_length, parse_head, request_head
+from pipeyard.registry.client.connection import TICK_S, Connection, HungUp, Target, target_of
+from pipeyard.registry.client.http11 import MAX_HEAD, BodyReader, body_length, parse_head, request_head
 from pipeyard.registry.client.messages import Body, ConnectionFailed, Request, Response
-from pipeyard.threads import NEVER, Stop
+from pipeyard.threads import NEVER
 
 if TYPE_CHECKING:
     import ssl
 
-_PIECE = 1024 * 1024  # a stop is noticed, and progress told, after at most so much
-_TICK_S = 1.0  # and while nothing moves, after at most so long
 _MAX_IDLE = 16  # connections of one server kept for later
-_MAX_IDLE_S = 50.0  # servers commonly hang up after 60
 
 
 class Network(Struct, frozen=True, kw_only=True):
@@ -38,117 +33,6 @@ class Network(Struct, frozen=True, kw_only=True):
     silence_timeout_s: float = 60.0  # without one byte in either direction
 
 
-class _Target(Struct, frozen=True):
-    scheme: str
-    host: str
-    port: int
-    netloc: str
-
-
-class _HungUp(ConnectionFailed):
-    """This connection ended; what a body's source may raise is something else."""
-
-
-class _Connection:
-    """One socket, for one request at a time."""
-
-    def __init__(self, sock: socket.socket, target: _Target, silence_s: float, absolute: bool) -> None:
-        self.sock = sock
-        self.target = target
-        self.absolute = absolute  # an HTTP proxy wants the whole URL
-        self.used = False
-        self.idle_since = 0.0
-        self.stop: Stop = NEVER
-        self._silence_s = silence_s
-        self.incoming = Incoming(self._receive)
-        self._is_tls = target.scheme == "https"
-
-    def _receive(self, size: int) -> bytes:
-        deadline = time.monotonic() + self._silence_s
-        while True:
-            try:
-                return self.sock.recv(size)
-            except TimeoutError:
-                self._tick(deadline)
-            except OSError as error:
-                raise self._broken(error) from error
-
-    def _tick(self, deadline: float) -> None:
-        self.stop.check()
-        if time.monotonic() >= deadline:
-            raise ConnectionFailed(f"{self.target.netloc} was silent for {self._silence_s:g} s", "timeout")
-
-    def _broken(self, error: OSError) -> "_HungUp":
-        return _HungUp(f"the connection to {self.target.netloc} broke: {error.strerror or error}", "broken")
-
-    def send(self, data: bytes | memoryview) -> None:
-        view = memoryview(data)
-        deadline = time.monotonic() + self._silence_s
-        while view:
-            try:
-                view = view[self.sock.send(view) :]
-                deadline = time.monotonic() + self._silence_s
-            except TimeoutError:
-                self._tick(deadline)
-            except OSError as error:
-                raise self._broken(error) from error
-
-    def send_body(self, body: Body) -> bool:
-        """False when the server answered before the body's end: it does not want the rest."""
-        with body.open() as source:
-            file = None if self._is_tls else _plain_file(source)
-            left = body.size
-            while left:
-                if self.has_answered():
-                    return False
-                if file is not None:
-                    count = self._send_file(file, source.tell(), min(left, _PIECE))
-                    source.seek(count, os.SEEK_CUR)
-                else:
-                    piece = source.read(min(left, _PIECE))
-                    count = len(piece)
-                    if count:
-                        self.send(piece)
-                if not count:
-                    raise ConnectionFailed(f"the content ended {left} bytes before its size of {body.size}", "protocol")
-                left -= count
-                body.moved(count)
-                self.stop.check()
-        return True
-
-    def _send_file(self, file: int, offset: int, size: int) -> int:
-        deadline = time.monotonic() + self._silence_s
-        while True:
-            try:
-                return os.sendfile(self.sock.fileno(), file, offset, size)
-            except BlockingIOError:
-                waiting = select.poll()
-                waiting.register(self.sock.fileno(), select.POLLOUT)
-                waiting.poll(int(_TICK_S * 1000))
-                self._tick(deadline)
-            except OSError as error:
-                raise self._broken(error) from error
-
-    def has_answered(self) -> bool:
-        """Whether bytes (or the end) wait to be read. Under TLS that may be bookkeeping, so it is unknown."""
-        if self._is_tls:
-            return False
-        waiting = select.poll()
-        waiting.register(self.sock.fileno(), select.POLLIN)
-        return bool(waiting.poll(0))
-
-    def is_stale(self, now_s: float) -> bool:
-        """A connection at rest has nothing to say: what can be read there is its end."""
-        if now_s - self.idle_since > _MAX_IDLE_S or not self.incoming.is_empty:
-            return True
-        waiting = select.poll()
-        waiting.register(self.sock.fileno(), select.POLLIN)
-        return bool(waiting.poll(0))
-
-    def close(self) -> None:
-        self.sock.close()
-
-
 class Wire:
     """The Transport that touches the network. Redirects, refusals and retries are for those around it.
 
@@ -158,11 +42,11 @@ class Wire:
     def __init__(self, network: Network) -> None:
         self._network = network
         self._lock = threading.Lock()  # guards _idle and _contexts
-        self._idle: dict[_Target, list[_Connection]] = {}
+        self._idle: dict[Target, list[Connection]] = {}
         self._contexts: dict[tuple[str, bool], ssl.SSLContext] = {}
 
     def __call__(self, request: Request) -> Response:
-        target, path = _target(request.url)
+        target, path = target_of(request.url)
         while True:
             request.stop.check()
             connection = self._take(target) or self._connect(target)
@@ -186,7 +70,7 @@ class Wire:
         for connection in resting:
             connection.close()
 
-    def _exchange(self, connection: _Connection, request: Request, path: str) -> Response:
+    def _exchange(self, connection: Connection, request: Request, path: str) -> Response:
         body = request.body
         size = body.size if isinstance(body, Body) else len(body) if body is not None else None
         if size is None and request.method in ("POST", "PUT", "PATCH"):
@@ -201,7 +85,7 @@ class Wire:
             connection.send(head + body if isinstance(body, bytes) else head)
             if isinstance(body, Body):
                 whole = connection.send_body(body)
-        except _HungUp:
+        except HungUp:
             if not isinstance(body, Body):
                 raise
             whole = False  # it may have answered before it hung up
@@ -232,7 +116,7 @@ class Wire:
             on_close=finish,
         )
 
-    def _take(self, target: _Target) -> _Connection | None:
+    def _take(self, target: Target) -> Connection | None:
         while True:
             with self._lock:
                 pool = self._idle.get(target)
@@ -243,7 +127,7 @@ class Wire:
                 return connection
             connection.close()
 
-    def _give_back(self, connection: _Connection) -> None:
+    def _give_back(self, connection: Connection) -> None:
         connection.used = True
         connection.stop = NEVER
         connection.idle_since = time.monotonic()
@@ -254,15 +138,15 @@ class Wire:
                 return
         connection.close()
 
-    def _connect(self, target: _Target) -> _Connection:
+    def _connect(self, target: Target) -> Connection:
         proxy = self._proxy(target)
-        first = _target(proxy)[0] if proxy else target
+        first = target_of(proxy)[0] if proxy else target
         if proxy and first.scheme != "http":
             raise ConnectionFailed(f"the proxy {first.netloc} is not spoken to by plain HTTP", "protocol")
         sock = self._dial(first)
         absolute = bool(proxy) and target.scheme == "http"
         try:
-            connection = _Connection(sock, target, self._network.silence_timeout_s, absolute)
+            connection = Connection(sock, target, self._network.silence_timeout_s, absolute)
             if target.scheme == "https":
                 if proxy:
                     self._tunnel(connection)
@@ -270,10 +154,10 @@ class Wire:
         except BaseException:
             sock.close()
             raise
-        connection.sock.settimeout(min(_TICK_S, self._network.silence_timeout_s))
+        connection.sock.settimeout(min(TICK_S, self._network.silence_timeout_s))
         return connection
 
-    def _dial(self, target: _Target) -> socket.socket:
+    def _dial(self, target: Target) -> socket.socket:
         try:
             sock = socket.create_connection((target.host, target.port), self._network.connect_timeout_s)
         except socket.gaierror as error:
@@ -291,7 +175,7 @@ class Wire:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return sock
 
-    def _tunnel(self, connection: _Connection) -> None:
+    def _tunnel(self, connection: Connection) -> None:
         target = connection.target
         login = self._proxy_login(target)
         headers = {"Proxy-Authorization": login} if login else {}
@@ -301,7 +185,7 @@ class Wire:
         if answer.status != 200:
             raise ConnectionFailed(f"the proxy refused to connect to {target.netloc}: {answer.status}", "refused")
 
-    def _encrypt(self, sock: socket.socket, target: _Target) -> "ssl.SSLSocket":
+    def _encrypt(self, sock: socket.socket, target: Target) -> "ssl.SSLSocket":
         import ssl
 
         unverified = target.netloc in self._network.unverified
@@ -343,13 +227,13 @@ class Wire:
             context.verify_mode = ssl.CERT_NONE
         return context
 
-    def _proxy(self, target: _Target) -> str:
+    def _proxy(self, target: Target) -> str:
         proxy = self._network.proxies.get(target.scheme, "")
         if not proxy or is_loopback(target.host) or _is_exempt(target, self._network.no_proxy):
             return ""
         return proxy if "://" in proxy else f"http://{proxy}"
 
-    def _proxy_login(self, target: _Target) -> str:
+    def _proxy_login(self, target: Target) -> str:
         from base64 import b64encode
 
         parts = urlsplit(self._proxy(target))
@@ -369,7 +253,7 @@ def _is_127(host: str) -> bool:
     return len(parts) == 4 and parts[0] == "127" and all(part.isdigit() for part in parts)
 
 
-def _is_exempt(target: _Target, no_proxy: str) -> bool:
+def _is_exempt(target: Target, no_proxy: str) -> bool:
     for entry in (part.strip().lower() for part in no_proxy.split(",")):
         name = entry.removeprefix("*").lstrip(".")
         if entry == "*" or entry == target.netloc.lower():
@@ -377,32 +261,3 @@ def _is_exempt(target: _Target, no_proxy: str) -> bool:
         if name and (target.host.lower() == name or target.host.lower().endswith(f".{name}")):
             return True
     return False
-
-
-def _plain_file(source: BinaryIO) -> int | None:
-    """The descriptor of an ordinary file, which the kernel can send by itself.
-
-    Only the two classes whose content is the file's: a decompressor has a descriptor as well.
-    """
-    if type(source) not in (io.BufferedReader, io.FileIO):
-        return None
-    try:
-        number = source.fileno()
-    except OSError:
-        return None
-    import stat
-
-    return number if stat.S_ISREG(os.fstat(number).st_mode) else None
-
-
-def _target(url: str) -> tuple[_Target, str]:
-    parts = urlsplit(url)
-    try:
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-    except ValueError as error:
-        raise ConnectionFailed(f"{url[:200]!r} has no valid port", "protocol") from error
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ConnectionFailed(f"{url[:200]!r} is not an http or https URL", "protocol")
-    netloc = parts.netloc.rpartition("@")[2]
-    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return _Target(parts.scheme, parts.hostname, port, netloc), path

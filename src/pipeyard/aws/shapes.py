@@ -216,10 +216,16 @@ def _check_length(limits: Mapping[str, Any], value: Any, path: str) -> Iterator[
 @cache
 def _pattern(text: str) -> re.Pattern[str] | None:
     """The models' patterns are Java's; one that Python cannot read checks nothing."""
+    for java, ours in _CLASSES:
+        text = text.replace(java, ours)
     try:
-        return re.compile(text.replace("\\p{L}", r"[^\W\d_]").replace("\\p{Z}", r"\s").replace("\\p{N}", r"\d"))
+        return re.compile(text)
     except re.error:
         return None
+
+
+# Unicode's letters, separators and numbers, as what may stand between brackets; letters are taken generously.
+_CLASSES = (("\\p{L}", "a-zA-Z\u00aa-\U0010ffff"), ("\\p{Z}", r"\s"), ("\\p{N}", r"\d"))
 
 
 def _join(path: str, name: str) -> str:

@@ -1,6 +1,7 @@
 """Layers by the API instead of by the registry's own protocol. Docker and its like never call these."""
 
 import re
+import uuid
 from typing import Any
 
 from pipeyard.aws.ecr.repositories import demand, named
@@ -39,14 +40,14 @@ def batch_check_layer_availability(parts: Parts, caller: Caller, request: dict[s
 def initiate_layer_upload(parts: Parts, caller: Caller, request: dict[str, Any]) -> dict[str, Any]:
     record = demand(parts, caller, request)
     upload_id = Uploads(parts.store.files).start(record.name, "sha256", parts.now_ms())
-    return {"uploadId": upload_id, "partSize": _PART_BYTES}
+    return {"uploadId": str(uuid.UUID(upload_id)), "partSize": _PART_BYTES}
 
 
 def upload_layer_part(parts: Parts, caller: Caller, request: dict[str, Any]) -> dict[str, Any]:
     record = demand(parts, caller, request)
     upload_id, data, first = request["uploadId"], request["layerPartBlob"], request["partFirstByte"]
     try:
-        with Uploads(parts.store.files).resume(record.name, upload_id) as upload:
+        with Uploads(parts.store.files).resume(record.name, upload_id.replace("-", "")) as upload:
             if first != upload.offset or request["partLastByte"] != first + len(data) - 1:
                 raise AwsError(
                     "InvalidLayerPartException",
@@ -67,7 +68,7 @@ def complete_layer_upload(parts: Parts, caller: Caller, request: dict[str, Any])
         raise AwsError("InvalidLayerException", "a layer's digest is sha256: and 64 hexadecimal digits")
     digest = Digest(wanted[0])
     try:
-        with Uploads(parts.store.files).resume(record.name, upload_id) as upload:
+        with Uploads(parts.store.files).resume(record.name, upload_id.replace("-", "")) as upload:
             if upload.offset == 0:
                 raise AwsError("EmptyUploadException", f"No layer parts were uploaded for upload '{upload_id}'")
             upload.finish(digest)

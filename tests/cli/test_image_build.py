@@ -102,6 +102,31 @@ def test_a_dockerfile_may_come_from_stdin(shell: Shell) -> None:
     assert shell.build(context="-", given=b"FROM scratch\nENV A=1\n").code == 0
 
 
+def test_the_context_may_be_an_archive_on_stdin(shell: Shell) -> None:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as tar:
+        for name, text in (("Dockerfile", b"FROM scratch\nCOPY d /\n"), ("d/f", b"f")):
+            member = tarfile.TarInfo(name)
+            member.size = len(text)
+            tar.addfile(member, io.BytesIO(text))
+    done = shell.build("-o", "out", context="-", given=out.getvalue())
+    assert done.code == 0, done.err
+    assert (shell.root / "out" / "f").read_text() == "f"
+
+
+def test_the_context_may_be_a_folder_of_a_git_repository(shell: Shell) -> None:
+    repository = shell.root / "project.git"
+    (repository / "sub").mkdir(parents=True)
+    (repository / "sub" / "Dockerfile").write_text("FROM scratch\nCOPY f /\n")
+    (repository / "sub" / "f").write_text("f")
+    who = ["-c", "user.name=Ada", "-c", "user.email=ada@example.com"]
+    for command in (["init", "-q", "-b", "main"], ["add", "."], [*who, "commit", "-q", "-m", "first"]):
+        subprocess.run(["git", *command], cwd=repository, check=True)
+    done = shell.build("-o", "type=oci,dest=out.tar", context=f"file://{repository}#main:sub")
+    assert done.code == 0, done.err
+    assert str(config_of((shell.root / "out.tar").read_bytes())["created"]) > "2020"
+
+
 def test_a_wrong_dockerfile_is_2_with_its_line(shell: Shell) -> None:
     shell.write("Dockerfile", "FROM scratch\nCOPPY f /\n")
     done = shell.build()

@@ -1,11 +1,13 @@
 """`pipeyard image build`: one Dockerfile to one image, pushed, stored or written to a file."""
 
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipeyard.cli.build_contexts import Context, opened_context
 from pipeyard.cli.build_outputs import Output, parse_output
 from pipeyard.cli.image_places import registry_options
 from pipeyard.cli.start import become_builder, environment, pairs, settings_from, stopped_by_signals, working_folder
@@ -47,7 +49,7 @@ if TYPE_CHECKING:
 @click.option("--iidfile", metavar="FILE", help="Write the image's id.")
 @registry_options
 def command(**options: Any) -> int:
-    """Build an image from the Dockerfile in CONTEXT, a folder ("-" reads a Dockerfile from stdin)."""
+    """Build an image from the Dockerfile in CONTEXT: a folder, a git URL, the URL of an archive, or - for stdin."""
     from pipeyard.cli.build_caches import cache_targets
     from pipeyard.cli.terminal import observer_for
     from pipeyard.service.images import open_images
@@ -60,9 +62,15 @@ def command(**options: Any) -> int:
         insecure_registries=options["insecure"] or None,
     )
     outputs = [parse_output(text) for text in options["outputs"]]
-    request = _request(options)
     mode = "quiet" if options["quiet"] else options["progress"]
-    with open_images(settings, environment()) as images, stopped_by_signals() as stop, observer_for(mode) as observe:
+    with (
+        open_images(settings, environment()) as images,
+        stopped_by_signals() as stop,
+        observer_for(mode) as observe,
+        ExitStack() as held,
+    ):
+        context = held.enter_context(opened_context(options["context"], working_folder(), settings.home, stop))
+        request = _request(options, context)
         publications = _publications(images, options, outputs, stop)
         publications += cache_targets(images, options["caches_to"], working_folder(), stop)
         try:
@@ -78,28 +86,23 @@ def command(**options: Any) -> int:
     return 0
 
 
-def _request(options: dict[str, Any]) -> "BuildRequest":
+def _request(options: dict[str, Any], context: Context) -> "BuildRequest":
     from pipeyard.cli.build_caches import cache_source, is_inline
     from pipeyard.image.build import BuildRequest, Limits
     from pipeyard.image.dockerfile.quantities import parse_size
 
     folder = working_folder()
-    text: bytes | None = None
-    context: Path | None = None
+    text = context.text
     dockerfile: Path | None = None
-    if options["context"] == "-":
-        text = sys.stdin.buffer.read()
-    else:
-        context = folder / options["context"]
-        if not context.is_dir():
-            raise InputError(f"{options['context']} is no folder", hint="give the folder of the build context")
     if options["dockerfile"] == "-":
         text = sys.stdin.buffer.read()
     elif options["dockerfile"]:
-        dockerfile = folder / options["dockerfile"]
+        # As buildx: from here for a folder that is here, else from the context.
+        is_here = context.folder is not None and context.folder == folder / options["context"]
+        dockerfile = (folder if is_here or context.folder is None else context.folder) / options["dockerfile"]
     arguments = _values(options["arguments"])
     epoch = arguments.get("SOURCE_DATE_EPOCH", environment().get("SOURCE_DATE_EPOCH", ""))
-    seconds = int(epoch) if epoch.isdigit() else 0
+    seconds = int(epoch) if epoch.isdigit() else None
     memory = parse_size(options["memory"]) if options["memory"] else 0
     if memory is None:
         raise InputError(f"--memory {options['memory']!r} is no number of bytes", hint="such as 512m or 2g")
@@ -108,7 +111,7 @@ def _request(options: dict[str, Any]) -> "BuildRequest":
         for name, value in pairs(options["contexts"], "--build-context").items()
     }
     return BuildRequest(
-        context=context,
+        context=context.folder,
         dockerfile=dockerfile,
         dockerfile_text=text,
         target=options["target"],
@@ -119,8 +122,8 @@ def _request(options: dict[str, Any]) -> "BuildRequest":
         platforms=_platforms(options["platforms"]),
         secrets=dict(_secret(text, folder) for text in options["secrets"]),
         ssh=_ssh(options["ssh"]),
-        epoch_s=seconds,
-        files_epoch_s=seconds,
+        epoch_s=seconds if seconds is not None else context.committed_s or 0,
+        files_epoch_s=seconds or 0,
         compression=options["compression"],
         network=options["network"],
         add_hosts=dict(_host(text) for text in options["hosts"]),
@@ -250,9 +253,11 @@ def _tell(options: dict[str, Any], built: "Built", *, to_stderr: bool) -> None:
 def _check(options: dict[str, Any]) -> int:
     from pipeyard.cli.complaints import show_error, show_problems
     from pipeyard.image.build.checking import check
+    from pipeyard.threads import StopSignal
 
     try:
-        problems = check(_request(options))
+        with opened_context(options["context"], working_folder(), settings_from().home, StopSignal()) as context:
+            problems = check(_request(options, context))
     except PipeyardError as error:
         show_error(error)
         return error.exit_code

@@ -74,7 +74,7 @@ def test_the_password_of_the_aws_command_line_opens_the_registry(tmp_path: Path)
         _aws(host, "ecr", "create-repository", "--repository-name", "team/app")
         password = _aws(host, "ecr", "get-login-password")
         login = tmp_path / "auth.json"
-        for command in (
+        commands: tuple[list[str | Path], ...] = (
             ["login", "--tls-verify=false", "--authfile", login, "-u", "AWS", "--password-stdin", host],
             [
                 "copy",

@@ -53,8 +53,8 @@ class Copier:
 
     def __init__(self, below: Growing, ownership: Ownership, epoch_ns: int) -> None:
         self.placed: dict[str, Placed] = {}
-        self._view = below
-        self._owner = ownership
+        self.view = below
+        self.ownership = ownership
         self.epoch_ns = epoch_ns
         self._linked: dict[tuple[int, int], str] = {}
         self._include: IgnoreMatcher | None = None
@@ -83,7 +83,7 @@ class Copier:
             node = tree.lookup(followed)
             if node is None:
                 raise BuildFailed(f'"/{source}": not found', hint="is it in the context, and not in .dockerignore")
-            existing = self._view.lookup(target)
+            existing = self.view.lookup(target)
             into = existing is not None and existing.kind == "dir"
             if (node.kind == "dir" and not contents_only and existing is not None) or (node.kind != "dir" and into):
                 target = joined(target, posixpath.basename(source) if source else "")
@@ -100,17 +100,17 @@ class Copier:
             self.make_folders(self._resolve(folder))
 
     def _resolve(self, path: str) -> str:
-        return self._view.resolve(posixpath.normpath("/" + path.lstrip("/")).lstrip("/"))
+        return self.view.resolve(posixpath.normpath("/" + path.lstrip("/")).lstrip("/"))
 
     def make_folders(self, path: str, *, plain_mode: bool = False) -> None:
         """Makes the folder and its missing parents, for the instruction's owner. Raises BuildFailed.
 
         `plain_mode`: 0755 whatever `--chmod` says, as where an archive is unpacked.
         """
-        existing = self._view.lookup(path)
+        existing = self.view.lookup(path)
         if existing is not None and existing.kind == "symlink":
-            path = self._view.resolve(path)
-            existing = self._view.lookup(path)
+            path = self.view.resolve(path)
+            existing = self.view.lookup(path)
         if existing is not None:
             if existing.kind != "dir":
                 raise BuildFailed(f"mkdir /{path}: not a directory")
@@ -118,8 +118,8 @@ class Copier:
             return
         if path:
             self.make_folders(posixpath.dirname(path), plain_mode=plain_mode)
-        uid, gid = self._owner.owner or (0, 0)
-        asked = None if plain_mode else self._owner.folder_mode
+        uid, gid = self.ownership.owner or (0, 0)
+        asked = None if plain_mode else self.ownership.folder_mode
         wanted = DEFAULT_FOLDER_MODE if asked is None else asked
         self.put(path, Placed(Node(kind="dir", mode=wanted & 0o7777, uid=uid, gid=gid, mtime_ns=self.epoch_ns)))
 
@@ -128,7 +128,7 @@ class Copier:
         while path and path not in self.placed:
             self.placed[path] = Placed(node)
             path = posixpath.dirname(path)
-            found = self._view.lookup(path) if path else None
+            found = self.view.lookup(path) if path else None
             if found is None:
                 return
             node = found
@@ -137,11 +137,11 @@ class Copier:
         """Forgets what was put at the path and below it; what the layers below have there is covered by what comes."""
         for known in [one for one in self.placed if one == path or one.startswith(path + "/")]:
             del self.placed[known]
-        self._view.cover(path)
+        self.view.cover(path)
 
     def put(self, path: str, placed: Placed) -> None:
         self.placed[path] = placed
-        self._view.made[path] = placed.node
+        self.view.made[path] = placed.node
 
     # ------------------------------------------------------------ one path
 
@@ -159,7 +159,7 @@ class Copier:
         if not included:
             return
         self._make_parents(overwrite=overwrite)
-        existing = self._view.lookup(place.target)
+        existing = self.view.lookup(place.target)
         if existing is not None and existing.kind == "dir":
             raise BuildFailed(f"cannot replace to directory /{place.target} with file")
         self._file(tree, place.source, place.target, node)
@@ -225,7 +225,7 @@ class Copier:
             self._parents.pop()
 
     def _enter(self, tree: FileTree, source: str, target: str, node: Node, *, overwrite: bool) -> None:
-        existing = self._view.lookup(target)
+        existing = self.view.lookup(target)
         if existing is not None and existing.kind != "dir":
             raise BuildFailed(f"cannot copy to non-directory: /{target}")
         if not target:
@@ -241,7 +241,7 @@ class Copier:
             if not done:
                 node = tree.lookup(source)
                 assert node is not None
-                existing = self._view.lookup(target)
+                existing = self.view.lookup(target)
                 if existing is None:
                     self._enter(tree, source, target, node, overwrite=overwrite)
                 elif existing.kind != "dir":
@@ -252,7 +252,7 @@ class Copier:
 
     def _changed(self, node: Node) -> Node:
         """With the owner and mode that the instruction asks for."""
-        owner, change = self._owner.owner, self._owner.change_mode
+        owner, change = self.ownership.owner, self.ownership.change_mode
         if owner is None and change is None:
             return node
         uid, gid = owner if owner is not None else (node.uid, node.gid)
@@ -269,7 +269,7 @@ class Copier:
         Nothing when the instruction changed nothing. With `folder`, where they have been laid out, contents are taken
         from there.
         """
-        if not self._view.made:
+        if not self.view.made:
             return
         for path, placed in self._ordered():
             node, tree, entry = placed.node, placed.tree, placed.entry
@@ -285,7 +285,7 @@ class Copier:
 
     def listing(self) -> Listing:
         """What later instructions must know of this layer."""
-        return Listing.of_nodes({path: placed.node for path, placed in self.placed.items()} if self._view.made else {})
+        return Listing.of_nodes({path: placed.node for path, placed in self.placed.items()} if self.view.made else {})
 
     def _ordered(self) -> list[tuple[str, Placed]]:
         return sorted(self.placed.items(), key=lambda item: item[0].replace("/", "\0"))

@@ -19,7 +19,7 @@ from pipeyard.image.build.nodes import FileTree
 from pipeyard.image.build.owners import file_owner, needs_names
 from pipeyard.image.build.running import Runner, created_by
 from pipeyard.image.build.stacktree import StackTree
-from pipeyard.image.build.unpacking import unpack
+from pipeyard.image.build.unpacking import Spool, unpack
 from pipeyard.image.build.views import Growing, View
 from pipeyard.image.layers import Compression, Entry, Layer, diff_upper, extract, form_of_this_process, write_layer
 from pipeyard.registry.blobs import BlobStore
@@ -130,14 +130,13 @@ def copied(copy: CopyFiles, below: FileSystem, trees: Mapping[int, FileTree], to
         folder_mode=octal_mode(copy.mode) if copy.mode else None,
     )
     copier = Copier(view, ownership, tools.epoch_ns)
+    spool = Spool(tools.cache.root)
     for source in copy.sources:
-        _take(copier, view, copy, source, trees[source.input], ownership)
+        _take(copier, copy, source, trees[source.input], spool)
     return copier
 
 
-def _take(
-    copier: Copier, view: Growing, copy: CopyFiles, source: CopySource, tree: FileTree, ownership: Ownership
-) -> None:
+def _take(copier: Copier, copy: CopyFiles, source: CopySource, tree: FileTree, spool: Spool) -> None:
     if source.required and tree.lookup(resolve_in(tree, source.required.strip("/"))) is None:
         raise BuildFailed(f'"{source.required}": not found')
     paths = expand_wildcards(tree, source.path) if source.wildcards else [source.path.lstrip("/")]
@@ -145,7 +144,7 @@ def _take(
         if source.unpack:
             followed = resolve_in(tree, path)
             node = tree.lookup(followed)
-            if node is not None and unpack(copier, view, tree, followed, node, copy.destination, ownership):
+            if node is not None and unpack(copier, tree, followed, node, copy.destination, spool):
                 continue
         copier.copy(
             tree,

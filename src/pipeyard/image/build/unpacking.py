@@ -3,39 +3,89 @@
 Names and links are resolved beneath the destination, never above it. Source: moby/go-archive, archive.go (Unpack).
 """
 
+import os
 import posixpath
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import BinaryIO
 
 from msgspec import structs
 
 from pipeyard.errors import BuildFailed
-from pipeyard.image.build.copying import Copier, Ownership, Placed, joined
+from pipeyard.image.build.copying import Copier, Placed, joined
 from pipeyard.image.build.nodes import FileTree, Node, node_from
 from pipeyard.image.build.views import Growing
-from pipeyard.image.layers import BadArchive, Entry, is_archive, read_entries
+from pipeyard.image.layers import BadArchive, Content, Entry, is_archive, read_entries
 from pipeyard.image.layers.stack import resolve_links
 
 _SMALL = 1 << 20
 
 
-def unpack(
-    copier: Copier, view: Growing, tree: FileTree, source: str, node: Node, destination: str, ownership: Ownership
-) -> bool:
+class Spool:
+    """Contents of archives, which are read once and in order, until the layer is written.
+
+    Large ones lie in a file of `folder` that has no name, and is gone with this object.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._file: BinaryIO | None = None
+        self._end = 0
+
+    def keep(self, entry: Entry) -> Content:
+        content = entry.content
+        if isinstance(content, bytes | str):
+            return content
+        with content() as stream:
+            if entry.size <= _SMALL:
+                return stream.read()
+            file, start = self._opened(), self._end
+            while data := stream.read(_SMALL):
+                file.write(data)
+                self._end += len(data)
+            file.flush()
+        return lambda: _slice(file, start, entry.size)
+
+    def _opened(self) -> BinaryIO:
+        if self._file is None:
+            descriptor = os.open(self._folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            self._file = os.fdopen(descriptor, "w+b")
+        return self._file
+
+
+@contextmanager
+def _slice(file: BinaryIO, start: int, size: int) -> Iterator[BinaryIO]:
+    yield _Slice(file.fileno(), start, size)  # type: ignore[misc] # the writer of layers uses read() alone
+
+
+class _Slice:
+    """Part of a file, read by offset: any number of readers at once."""
+
+    def __init__(self, file: int, start: int, size: int) -> None:
+        self._file, self._at, self._left = file, start, size
+
+    def read(self, size: int = -1) -> bytes:
+        wanted = self._left if size < 0 else min(size, self._left)
+        data = os.pread(self._file, wanted, self._at)
+        self._at += len(data)
+        self._left -= len(data)
+        return data
+
+
+def unpack(copier: Copier, tree: FileTree, source: str, node: Node, destination: str, spool: Spool) -> bool:
     """False when the file is no archive, and nothing happened. Raises BuildFailed for a damaged one."""
     if node.kind != "file":
         return False
     with opened(tree, source, node) as stream:
         if not is_archive(stream.read):
             return False
-    root = view.resolve(posixpath.normpath("/" + destination.lstrip("/")).lstrip("/"))
+    root = copier.view.resolve(posixpath.normpath("/" + destination.lstrip("/")).lstrip("/"))
     copier.make_folders(root, plain_mode=True)
-    owner = ownership.owner
     with opened(tree, source, node) as stream:
         try:
             for entry in read_entries(stream.read):
-                _place(copier, view, root, entry, owner)
+                _place(copier, root, entry, spool)
         except BadArchive as error:
             raise BuildFailed(f"{source} is a damaged archive: {error.message}") from error
     return True
@@ -56,7 +106,8 @@ def opened(tree: FileTree, source: str, node: Node) -> Iterator[BinaryIO]:
             yield stream
 
 
-def _place(copier: Copier, view: Growing, root: str, entry: Entry, owner: tuple[int, int] | None) -> None:
+def _place(copier: Copier, root: str, entry: Entry, spool: Spool) -> None:
+    view, owner = copier.view, copier.ownership.owner
     path = posixpath.normpath("/" + entry.path).lstrip("/")
     if not path:
         return
@@ -79,20 +130,8 @@ def _place(copier: Copier, view: Growing, root: str, entry: Entry, owner: tuple[
         copier.put(target, Placed(node, entry=structs.replace(placed, link=first, mode=node.mode)))
         return
     if entry.kind == "file":
-        placed = structs.replace(placed, content=_kept(entry))
+        placed = structs.replace(placed, content=spool.keep(entry))
     copier.put(target, Placed(node_from(placed), entry=placed))
-
-
-def _kept(entry: Entry) -> bytes:
-    """An archive is read once, in order: its contents are kept until the layer is written."""
-    content = entry.content
-    if isinstance(content, bytes):
-        return content
-    if isinstance(content, str):
-        with open(content, "rb") as file:
-            return file.read()
-    with content() as stream:
-        return stream.read()
 
 
 def _beneath(view: Growing, root: str, path: str, *, follow_last: bool = True) -> str:

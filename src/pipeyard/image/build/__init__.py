@@ -8,6 +8,7 @@ from pipeyard.image.build.request import (
     BuiltLayer,
     BuiltPlatform,
     Limits,
+    Provenance,
     Publication,
     Secret,
 )
@@ -19,6 +20,7 @@ __all__ = [
     "BuiltLayer",
     "BuiltPlatform",
     "Limits",
+    "Provenance",
     "Publication",
     "Secret",
     "build_image",

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
+from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -33,6 +35,7 @@ from pipeyard.image.dockerfile.instructions import Dockerfile
 from pipeyard.image.dockerfile.parser import parse
 from pipeyard.image.layers import GZIP, ZSTD, Layer, form_of_this_process
 from pipeyard.oci import Descriptor, Platform, digest_of, encode, media_types
+from pipeyard.oci.platforms import native
 from pipeyard.registry.exchange import Document, ImageOrigin, Offer, Published, ResolvedImage
 from pipeyard.registry.reference import Reference, parse_reference
 from pipeyard.threads import Crew, StopSignal, crew
@@ -132,6 +135,17 @@ class AnyOrigin:
         return self._layouts if reference.host == LAYOUT_HOST else self._others
 
 
+def _content(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError:
+        return b""  # it was read before; somebody has taken it away
+
+
+def _from(data: bytes, start: int) -> BinaryIO:
+    return BytesIO(data[start:])
+
+
 class _Build:
     """One call of build_image."""
 
@@ -145,6 +159,8 @@ class _Build:
         self._file = file
         self._steps = 0
         self._cached = 0
+        self._started_s = parts.now_s()
+        self._invoked = ""
         self._images: dict[tuple[str, Platform], ResolvedImage] = {}
         self._origin = AnyOrigin(parts.origin)
         self._solvers: list[Solver] = []
@@ -162,7 +178,7 @@ class _Build:
                 platforms = [self._assemble(graph, system) for graph, system in zip(graphs, systems, strict=True)]
         finally:
             stop.detach()
-        built = self._publish(platforms)
+        built = self._publish([self._attested(one, graph) for one, graph in zip(platforms, graphs, strict=True)])
         self._export()
         return built
 
@@ -291,14 +307,55 @@ class _Build:
             layers=tuple(built),
         )
 
+    def _attested(self, image: BuiltPlatform, graph: Graph) -> BuiltPlatform:
+        request, parts = self._request, self._parts
+        if not request.sbom and request.provenance is None:
+            return image
+        from pipeyard.image.build.attestations import PROVENANCE, SPDX, Predicate, attested
+        from pipeyard.image.build.provenance import Circumstances, provenance
+
+        predicates = []
+        if request.sbom:
+            if parts.bill is None:
+                raise InputError("images cannot be scanned here", hint="build without an SBOM")
+            predicates.append(Predicate(SPDX, parts.bill(image)))
+        if request.provenance is not None:
+            # Who fixes the time wants equal bytes of equal builds.
+            fixed = self._epoch(graph) != 0
+            known = Circumstances(
+                dockerfile=Path(self._file.file).name,
+                dockerfile_text=request.dockerfile_text or _content(Path(self._file.file)),
+                builder=native(),
+                invocation=self._invocation(image, fixed=fixed),
+                fetched=self._sources.digest,
+                started_s=0 if fixed else self._started_s,
+                finished_s=0 if fixed else parts.now_s(),
+            )
+            predicates.append(Predicate(PROVENANCE, provenance(request, request.provenance, graph, image, known)))
+        attestation = attested(image.descriptor, predicates)
+        for publication in self._images_to():
+            for descriptor, data in attestation.blobs:
+                publication.destination.offer(Offer(descriptor=descriptor, open=partial(_from, data)))
+        return structs.replace(image, attestation=attestation)
+
+    def _invocation(self, image: BuiltPlatform, *, fixed: bool) -> str:
+        """Of this build, whatever the platform."""
+        if not self._invoked:
+            started = 0 if fixed else self._started_s
+            self._invoked = digest_of(f"{started} {image.descriptor.digest}".encode()).partition(":")[2][:32]
+        return self._invoked
+
     def _publish(self, platforms: list[BuiltPlatform]) -> Built:
         _, annotations = split_annotations(self._request.annotations)
         documents = [Document(media_type=one.descriptor.media_type, data=one.manifest_data) for one in platforms]
-        if len(platforms) == 1:
+        attestations = [one.attestation for one in platforms if one.attestation is not None]
+        documents += [Document(media_type=one.descriptor.media_type, data=one.data) for one in attestations]
+        if len(platforms) == 1 and not attestations:
             root = structs.replace(platforms[0].descriptor, platform=None)
             data = platforms[0].manifest_data
         else:
-            data = index_of([one.descriptor for one in platforms], annotations)
+            members = [*(one.descriptor for one in platforms), *(one.descriptor for one in attestations)]
+            data = index_of(members, annotations)
             root = Descriptor(media_type=media_types.OCI_INDEX, digest=digest_of(data), size=len(data))
             documents.append(Document(media_type=root.media_type, data=data))
         published: list[Published] = []

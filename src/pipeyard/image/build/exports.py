@@ -88,6 +88,10 @@ def _blobs(built: Built, put: Put) -> None:
             once(layer.descriptor, _reader(layer))
         once(one.manifest.config, _whole(one.config_data))
         once(one.descriptor, _whole(one.manifest_data))
+        if one.attestation is not None:
+            for descriptor, data in one.attestation.blobs:
+                once(descriptor, _whole(data))
+            once(one.attestation.descriptor, _whole(one.attestation.data))
     once(built.root, _whole(built.root_data))
 
 

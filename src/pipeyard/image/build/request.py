@@ -35,6 +35,14 @@ class Limits(Struct, frozen=True, kw_only=True):
     time_s: float = 0
 
 
+class Provenance(Struct, frozen=True, kw_only=True):
+    """How much is told of how the image came to be; `max` tells arguments, and the Dockerfile itself."""
+
+    mode: Literal["min", "max"] = "max"
+    builder_id: str = ""  # a URL of the build
+    reproducible: bool = False  # the user's word for it
+
+
 class BuildRequest(Struct, frozen=True, kw_only=True):
     """One image to build. Equal requests over equal files give equal digests.
 
@@ -69,6 +77,9 @@ class BuildRequest(Struct, frozen=True, kw_only=True):
     no_cache_filter: tuple[str, ...] = ()  # stage names
     cache_from: tuple[Reference, ...] = ()  # caches or images with an inline cache; a missing one is only told
     inline_cache: bool = False  # the image itself carries the keys of its layers
+    provenance: Provenance | None = None
+    sbom: bool = False
+    vcs: Mapping[str, str] = {}  # `source` and `revision` of the context, for the provenance
 
 
 class Publication(Struct, frozen=True, kw_only=True):
@@ -88,7 +99,8 @@ class BuildParts(Struct, frozen=True, kw_only=True):
 
     `cache` is the build cache's folder. `sandbox` makes one
     over a folder of its own when the first RUN has to be carried out. `clone` fetches a
-    git repository at a reference into an empty folder and gives the commit: the image room knows no git.
+    git repository at a reference into an empty folder and gives the commit: the image room knows no git. `bill` makes
+    the SPDX document of a finished image.
     """
 
     store: BlobStore
@@ -97,6 +109,7 @@ class BuildParts(Struct, frozen=True, kw_only=True):
     sandbox: "Callable[[Path], Sandbox] | None" = None
     publications: Sequence[Publication] = ()
     clone: Callable[[str, str, Path, bool], str] | None = None  # remote, reference, folder, keep .git
+    bill: "Callable[[BuiltPlatform], bytes] | None" = None
     observe: Observer = ignore
     stop: StopSignal = field(default_factory=StopSignal)
     now_s: Callable[[], float] = lambda: 0.0
@@ -112,6 +125,14 @@ class BuiltLayer(Struct, frozen=True, kw_only=True):
     open: Callable[[int], AbstractContextManager[BinaryIO]]
 
 
+class BuiltAttestation(Struct, frozen=True, kw_only=True):
+    """What is attested of an image: a manifest, and its blobs with their contents."""
+
+    descriptor: Descriptor
+    data: bytes
+    blobs: tuple[tuple[Descriptor, bytes], ...]
+
+
 class BuiltPlatform(Struct, frozen=True, kw_only=True):
     """The image of one platform. Its blobs are in the store, but for base layers that nothing had to read."""
 
@@ -122,6 +143,7 @@ class BuiltPlatform(Struct, frozen=True, kw_only=True):
     config: ImageConfig
     config_data: bytes
     layers: tuple[BuiltLayer, ...]
+    attestation: BuiltAttestation | None = None
 
 
 class Built(Struct, frozen=True, kw_only=True):

@@ -25,10 +25,11 @@ _MAX_IGNORE = 8 << 20  # bytes
 
 
 class Fetched(Struct, frozen=True):
-    """Files that came from elsewhere; `key` names them."""
+    """Files that came from elsewhere; `key` names them, and `digest` what they were as they came."""
 
     tree: FileTree
     key: str
+    digest: str = ""
 
 
 class Sources:
@@ -119,6 +120,12 @@ class Sources:
                 self._fetched[operation] = known
             return known
 
+    def digest(self, operation: object) -> str:
+        """Of what was fetched in this build: `sha256:` or, of a commit, also `sha1:`; empty when nothing was."""
+        with self._lock:
+            known = self._fetched.get(operation)
+        return known.digest if known else ""
+
     def _new_folder(self) -> Path:
         import tempfile
 
@@ -140,7 +147,8 @@ class Sources:
             if not Path(os.path.realpath(root)).is_relative_to(os.path.realpath(folder)) or not root.is_dir():
                 raise BuildFailed(f"{wanted.remote} has no folder {wanted.subfolder}")
         self._folders[wanted] = root
-        return Fetched(LocalFiles(root), f"git {commit} {wanted.subfolder} {wanted.keep_git}")
+        digest = f"{'sha256' if len(commit) == 64 else 'sha1'}:{commit}"
+        return Fetched(LocalFiles(root), f"git {commit} {wanted.subfolder} {wanted.keep_git}", digest)
 
     def _downloaded(self, wanted: Download) -> Fetched:
         from pipeyard.image.build.downloads import download
@@ -149,7 +157,7 @@ class Sources:
         file = folder / (posixpath.basename(wanted.name) or "__unnamed__")
         digest = download(wanted.url, file, checksum=wanted.checksum, stop=self._stop)
         self._folders[wanted] = folder
-        return Fetched(LocalFiles(folder), f"http {wanted.name} {digest} {int(file.stat().st_mtime)}")
+        return Fetched(LocalFiles(folder), f"http {wanted.name} {digest} {int(file.stat().st_mtime)}", digest)
 
 
 def read_ignore(file: Path) -> IgnoreMatcher | None:

@@ -352,7 +352,7 @@ class _Linter:
             state.declared.add(name)
 
     def no_secret(self, keyword: str, name: str, place: Place, choice: Choice) -> None:
-        if _secret(name) and not _no_secret(name):
+        if is_secret_name(name):
             message = f"{keyword} {name} looks like a secret, which stays readable in the image"
             hint = f"RUN --mount=type=secret,id={name.lower()},env={name}"
             self.warn("SecretsUsedInArgOrEnv", place, message, choice, hint)
@@ -377,3 +377,8 @@ class _Linter:
         if ignore.ignores(path):
             message = f"{keyword} of {path!r}, which the ignore file keeps out"
             self.warn("CopyIgnoredFile", place, message, choice)
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether a variable of this name holds a secret, as far as names tell. Source: BuildKit, the same rule."""
+    return bool(_secret(name)) and not _no_secret(name)

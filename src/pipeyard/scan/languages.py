@@ -92,7 +92,7 @@ def _npm(name: Any, version: Any, license_: Any, source: str) -> Finding | None:
 def _json(data: bytes) -> dict[str, Any]:
     try:
         document = msgspec.json.decode(data)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return {}
     return document if isinstance(document, dict) else {}
 

@@ -8,7 +8,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, BinaryIO
 
 from pipeyard import __version__
-from pipeyard.oci import Descriptor, Digest, Platform
+from pipeyard.oci import Digest, Platform
 from pipeyard.registry.embedded import StoreOrigin
 from pipeyard.registry.exchange import ImageOrigin
 from pipeyard.registry.reference import Reference
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pipeyard.scan import ScannedFile
     from pipeyard.service.images import Images
 
-OpenBlob = Callable[[Descriptor], AbstractContextManager[BinaryIO]]
+OpenLayer = Callable[[], AbstractContextManager[BinaryIO]]
 
 
 def bill_of_image(
@@ -32,8 +32,7 @@ def bill_of_image(
     image = origin.resolve(reference, platform)
     created = _seconds(image.config.created)
     return bill_of_layers(
-        image.manifest.layers,
-        lambda layer: origin.read(image, layer),
+        [(layer.digest, partial(origin.read, image, layer)) for layer in image.manifest.layers],
         name=image.reference.name,
         digest=image.descriptor.digest,
         created_s=created,
@@ -42,27 +41,26 @@ def bill_of_image(
 
 
 def bill_of_layers(
-    layers: Sequence[Descriptor],
-    open_blob: OpenBlob,
+    layers: Sequence[tuple[Digest, OpenLayer]],
     *,
     name: str,
     digest: Digest,
     created_s: int,
     stop: Stop = NEVER,
 ) -> tuple[bytes, tuple[str, ...]]:
-    """The SPDX document of an image by its layers, the lowest first, and what could not be read."""
+    """The SPDX document of an image by its layers' blobs, the lowest first, and what could not be read."""
     from pipeyard.scan import Subject, encode_spdx, inventory, spdx_document
 
-    sbom = inventory(_files(layers, open_blob, stop))
+    sbom = inventory(_files(layers, stop))
     subject = Subject(name=name, digest=digest, created_s=created_s, tool=f"pipeyard-{__version__}")
     return encode_spdx(spdx_document(sbom, subject)), sbom.notes
 
 
-def _files(layers: Sequence[Descriptor], open_blob: OpenBlob, stop: Stop) -> Iterator["ScannedFile"]:
+def _files(layers: Sequence[tuple[Digest, OpenLayer]], stop: Stop) -> Iterator["ScannedFile"]:
     from pipeyard.image.layers.visible import visible_entries
     from pipeyard.scan import ScannedFile
 
-    for count, (at, entry) in enumerate(visible_entries([partial(open_blob, layer) for layer in layers])):
+    for count, (at, entry) in enumerate(visible_entries([opener for _, opener in layers])):
         if count % 1000 == 0:
             stop.check()
         if entry.kind == "file":
@@ -70,7 +68,7 @@ def _files(layers: Sequence[Descriptor], open_blob: OpenBlob, stop: Stop) -> Ite
                 path=entry.path.lstrip("/"),
                 size=entry.size,
                 executable=bool(entry.mode & 0o111),
-                layer=layers[at].digest,
+                layer=layers[at][0],
                 open=entry.content if callable(entry.content) else BytesIO,
             )
 

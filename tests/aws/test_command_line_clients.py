@@ -84,7 +84,8 @@ def test_the_password_of_the_aws_command_line_opens_the_registry(tmp_path: Path)
                 f"oci:{layout}:v1",
                 f"docker://{host}/team/app:v1",
             ],
-        ):
+        )
+        for command in commands:
             done = subprocess.run([skopeo, *command], input=password, capture_output=True, text=True, timeout=60)
             assert done.returncode == 0, done.stderr
         listed = json.loads(_aws(host, "ecr", "list-images", "--repository-name", "team/app"))["imageIds"]

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from pipeyard.aws.arns import is_region
 from pipeyard.aws.calls import HttpCall, Reply
-from pipeyard.aws.identities import Caller, UnknownKey
+from pipeyard.aws.identities import Caller, Identity, UnknownKey
 from pipeyard.aws.parts import Parts
 from pipeyard.aws.protocols import Asked, answered, asked, protocol_of, read_input, refused
 from pipeyard.aws.refusals import AwsError
 from pipeyard.aws.services import Protocol, Service, operation_model, snake_case
 from pipeyard.aws.shapes import broken_constraints, complaint
 from pipeyard.aws.signatures import BadSignature, check_signature, is_signed, read_signature, refusal
+from pipeyard.errors import PipeyardError
 
 if TYPE_CHECKING:
     from botocore.model import OperationModel
@@ -34,6 +35,9 @@ def respond(parts: Parts, call: HttpCall) -> Reply:
         reply = _carry_out(parts, call, what, request_id)
     except AwsError as error:
         reply = refused(protocol, service, error, request_id)
+    except PipeyardError as error:
+        _log.error("%s %s: %s", call.method, call.header("x-amz-target") or call.path, error)
+        reply = refused(protocol, service, AwsError("ServerException", error.message, status=500), request_id)
     except Exception:  # noqa: BLE001 - the front door: a fault must not tell callers how we are made
         _log.exception("%s %s failed", call.method, call.header("x-amz-target") or call.path)
         failure = AwsError("InternalFailure", "the request failed because of a fault in pipeyard", status=500)
@@ -97,8 +101,6 @@ def _authenticate(parts: Parts, call: HttpCall, what: Asked) -> Caller:
 
 
 def _anybody(parts: Parts, call: HttpCall) -> Caller:
-    from pipeyard.aws.identities import Identity
-
     nobody = Identity(account="", user_id="", arn_service="sts", arn_resource="anonymous")
     return Caller(identity=nobody, access_key="", region=parts.region, host=call.header("host"))
 

@@ -63,7 +63,14 @@ def start_build(parts: Parts, caller: Caller, request: dict[str, Any]) -> dict[s
         region=caller.region,
         update=lambda changes: _update(parts, caller.region, build["id"], changes),
     )
-    parts.running.add(build["id"], parts.run_build(started))
+    try:
+        parts.running.add(build["id"], parts.run_build(started))
+    except Exception:
+        fault = {"buildStatus": "FAULT", "buildComplete": True, "currentPhase": "COMPLETED", "endTime": parts.now_ms()}
+        _update(parts, caller.region, build["id"], fault)
+        raise
+    if _demand(parts, caller, build["id"]).document["buildComplete"]:  # it was over before we could note its stop
+        parts.running.forget(build["id"])
     return {"build": build}
 
 

@@ -12,6 +12,7 @@ Source: CodePipeline User Guide, "Configure conditions for a stage", "How do sta
 """
 
 from collections.abc import Mapping
+from typing import Literal
 
 from msgspec import structs
 
@@ -36,7 +37,26 @@ def values(execution: Execution) -> Mapping[str, Mapping[str, str]]:
     return {**execution.outputs, **own}
 
 
-def start(turn: Turn, execution: Execution, stage: StageDeclaration, moment: Moment) -> Execution:
+def verdict(
+    turn: Turn, execution: Execution, stage: StageDeclaration, moment: Moment
+) -> Literal["waiting", "met", "unmet"]:
+    """Whether the conditions of a moment hold; starts them when nobody has. Without conditions they do."""
+    if not declared(stage, moment):
+        return "met"
+    run = execution.stages[stage.name].conditions.get(moment)
+    if run is None:
+        _start(turn, execution, stage, moment)
+        return "waiting"
+    if run.status == "InProgress":
+        return "waiting"
+    return "met" if is_met(run) else "unmet"
+
+
+def is_met(run: ConditionRun) -> bool:
+    return run.status in ("Succeeded", "Overridden")
+
+
+def _start(turn: Turn, execution: Execution, stage: StageDeclaration, moment: Moment) -> None:
     """Starts every rule of a moment's conditions; a rule that cannot be resolved has failed."""
     attempt = execution.stages[stage.name].attempt
     groups = [
@@ -44,7 +64,7 @@ def start(turn: Turn, execution: Execution, stage: StageDeclaration, moment: Mom
         for number, condition in enumerate(declared(stage, moment))
     ]
     run = ConditionRun(status="InProgress", started_ms=turn.at_ms, updated_ms=turn.at_ms, rules=groups)
-    return _put(turn, execution, stage.name, moment, _judged(turn, run))
+    _put(turn, execution, stage.name, moment, _judged(turn, run))
 
 
 def _start_rule(
@@ -84,34 +104,59 @@ def _start_rule(
     return structs.replace(run, configuration=configuration, expires_ms=expires_ms)
 
 
-def rule_ended(turn: Turn, rule_id: str, error: ErrorDetails | None, summary: str) -> bool:
-    """Records a rule's answer; False when no rule of that id is in progress."""
+def rule_ended(turn: Turn, rule_id: str, error: ErrorDetails | None, summary: str) -> None:
+    """Records a rule's answer; nothing happens when no rule of that id is in progress."""
+    found = _find(turn, rule_id)
+    if found is None:
+        return
+    execution, stage, moment, rule = found
+    if rule.expires_ms:
+        turn.cancel_timer(execution.id, rule.id)
+    ended = structs.replace(
+        rule,
+        status="Failed" if error else "Succeeded",
+        error=error,
+        summary=summary,
+        updated_ms=turn.at_ms,
+        expires_ms=0,
+    )
+    run = execution.stages[stage].conditions[moment]
+    rules = [[ended if each is rule else each for each in group] for group in run.rules]
+    _put(turn, execution, stage, moment, _judged(turn, structs.replace(run, rules=rules)))
+
+
+def rule_timed_out(turn: Turn, rule_id: str) -> None:
+    """Ends a rule whose time is over, in the state and where it is evaluated."""
+    found = _find(turn, rule_id)
+    if found is None:
+        return
+    execution, _, _, rule = found
+    if not rule.expires_ms or rule.expires_ms > turn.at_ms:
+        return
+    error = timed_out(rule.started_ms, rule.expires_ms)
+    rule_ended(turn, rule_id, error, error.message)
+    turn.stop_rule(execution.id, rule.id, "it timed out")
+
+
+def timed_out(started_ms: int, expires_ms: int) -> ErrorDetails:
+    minutes = (expires_ms - started_ms) // MINUTE_MS
+    return ErrorDetails(code="TimeoutError", message=f"not done after {minutes} minutes")
+
+
+def _find(turn: Turn, rule_id: str) -> tuple[Execution, str, Moment, RuleRun] | None:
+    """A rule in progress, with its execution, stage and moment."""
     for execution in turn.state.live():
         for stage in execution.stages.values():
-            for moment, condition in stage.conditions.items():
-                groups = [list(group) for group in condition.rules]
-                for group in groups:
-                    for position, rule in enumerate(group):
-                        if rule.id != rule_id or rule.status != "InProgress":
-                            continue
-                        if rule.expires_ms:
-                            turn.cancel_timer(execution.id, rule.id)
-                        group[position] = structs.replace(
-                            rule,
-                            status="Failed" if error else "Succeeded",
-                            error=error,
-                            summary=summary,
-                            updated_ms=turn.at_ms,
-                            expires_ms=0,
-                        )
-                        judged = _judged(turn, structs.replace(condition, rules=groups))
-                        _put(turn, execution, stage.name, moment, judged)
-                        return True
-    return False
+            for moment, run in stage.conditions.items():
+                for rule in run.each_rule():
+                    if rule.id == rule_id and rule.status == "InProgress":
+                        return execution, stage.name, moment, rule
+    return None
 
 
-def result(stage: StageDeclaration, moment: Moment, run: ConditionRun) -> str:
+def result(stage: StageDeclaration, moment: Moment, execution: Execution) -> str:
     """The result that engages: that of the first condition with a failed rule; empty when it declares none."""
+    run = execution.stages[stage.name].conditions[moment]
     for condition, rules in zip(declared(stage, moment), run.rules, strict=False):
         if any(rule.status != "Succeeded" for rule in rules):
             return condition.result or ""
@@ -119,7 +164,7 @@ def result(stage: StageDeclaration, moment: Moment, run: ConditionRun) -> str:
 
 
 def _judged(turn: Turn, run: ConditionRun) -> ConditionRun:
-    rules = [rule for group in run.rules for rule in group]
+    rules = tuple(run.each_rule())
     if any(rule.status == "InProgress" for rule in rules):
         return run
     failed = [rule for rule in rules if rule.status != "Succeeded"]
@@ -131,6 +176,6 @@ def _judged(turn: Turn, run: ConditionRun) -> ConditionRun:
     return structs.replace(run, status=status, summary=summary, updated_ms=turn.at_ms)
 
 
-def _put(turn: Turn, execution: Execution, stage: str, moment: Moment, run: ConditionRun) -> Execution:
+def _put(turn: Turn, execution: Execution, stage: str, moment: Moment, run: ConditionRun) -> None:
     passage = execution.stages[stage]
-    return turn.put_stage(execution, structs.replace(passage, conditions={**passage.conditions, moment: run}))
+    turn.put_stage(execution, structs.replace(passage, conditions={**passage.conditions, moment: run}))

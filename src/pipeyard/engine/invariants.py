@@ -99,6 +99,5 @@ def _rules_in_progress(execution: Execution) -> bool:
         rule.status == "InProgress"
         for stage in execution.stages.values()
         for condition in stage.conditions.values()
-        for group in condition.rules
-        for rule in group
+        for rule in condition.each_rule()
     )

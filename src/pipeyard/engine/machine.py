@@ -35,7 +35,7 @@ from typing import assert_never
 from msgspec import structs
 
 from pipeyard.engine import admission, conditions, stages
-from pipeyard.engine.commands import Command, StopAction, StopRule
+from pipeyard.engine.commands import Command
 from pipeyard.engine.events import (
     ActionFailed,
     ActionSucceeded,
@@ -274,32 +274,8 @@ def _timer(turn: Turn, event: TimerFired) -> None:
     if found is not None:
         execution, run = found
         if run.expires_ms and run.expires_ms <= event.at_ms:
-            turn.end_run(execution, run, "Failed", _timed_out(run.started_ms, run.expires_ms))
+            turn.end_run(execution, run, "Failed", conditions.timed_out(run.started_ms, run.expires_ms))
             if not run.token:
-                stopping = StopAction(
-                    id=f"{run.id}:stop", execution_id=execution.id, action_execution_id=run.id, reason="it timed out"
-                )
-                turn.command(stopping)
+                turn.stop_action(execution.id, run.id, "it timed out")
         return
-    for execution in turn.state.live():
-        for passage in execution.stages.values():
-            for condition in passage.conditions.values():
-                for rule in (rule for group in condition.rules for rule in group):
-                    due = rule.id == event.timer and rule.status == "InProgress" and rule.expires_ms
-                    if due and due <= event.at_ms:
-                        error = _timed_out(rule.started_ms, rule.expires_ms)
-                        conditions.rule_ended(turn, rule.id, error, error.message)
-                        turn.command(
-                            StopRule(
-                                id=f"{rule.id}:stop",
-                                execution_id=execution.id,
-                                rule_execution_id=rule.id,
-                                reason="it timed out",
-                            )
-                        )
-                        return
-
-
-def _timed_out(started_ms: int, expires_ms: int) -> ErrorDetails:
-    minutes = (expires_ms - started_ms) // 60_000
-    return ErrorDetails(code="TimeoutError", message=f"not done after {minutes} minutes")
+    conditions.rule_timed_out(turn, event.timer)

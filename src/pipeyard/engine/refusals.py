@@ -18,7 +18,7 @@ from pipeyard.engine.events import (
     TransitionDisabled,
     TransitionEnabled,
 )
-from pipeyard.engine.state import ENDED, ActionRun, Execution, PipelineState, StageRun
+from pipeyard.engine.state import ENDED, ActionRun, Execution, Moment, PipelineState
 
 CONCURRENT_LIMIT = 50  # of QUEUED and PARALLEL pipelines. Source: CodePipeline User Guide, "Quotas"
 
@@ -136,9 +136,8 @@ def _override(state: PipelineState, event: ConditionOverridden) -> Refusal | Non
     refused = _resumable(state, event.execution_id, event.stage, code)
     if refused:
         return refused
-    moment = "beforeEntry" if event.condition_type == "BEFORE_ENTRY" else "onSuccess"
-    passage: StageRun = state.executions[event.execution_id].stages[event.stage]
-    run = next((run for key, run in passage.conditions.items() if key == moment), None)
+    moment: Moment = "beforeEntry" if event.condition_type == "BEFORE_ENTRY" else "onSuccess"
+    run = state.executions[event.execution_id].stages[event.stage].conditions.get(moment)
     if run is None or run.status not in ("Failed", "Errored"):
         return Refusal(code, f"the {moment} condition of stage {event.stage} has not failed")
     return None

@@ -46,19 +46,15 @@ def settle_stage(turn: Turn, execution: Execution) -> None:
         if not any(running(execution)):
             turn.end(execution, "Stopped", "Stopped")
         return
-    if execution.type == "STANDARD" and conditions.declared(stage, "beforeEntry"):
-        entry = passage.conditions.get("beforeEntry")
-        if entry is None:
-            conditions.start(turn, execution, stage, "beforeEntry")
-            return
-        if entry.status == "InProgress":
-            return
-        if entry.status not in ("Succeeded", "Overridden"):
-            if conditions.result(stage, "beforeEntry", entry) == "SKIP":
-                _leave(turn, execution, passage, "Skipped")
-            else:
-                _fail_execution(turn, execution, stage, f"the entry condition of stage {stage.name} was not met")
-            return
+    has_conditions = execution.type == "STANDARD"
+    entry = conditions.verdict(turn, execution, stage, "beforeEntry") if has_conditions else "met"
+    if entry == "unmet":
+        if conditions.result(stage, "beforeEntry", execution) == "SKIP":
+            _leave(turn, execution, passage, "Skipped")
+        else:
+            _fail_execution(turn, execution, stage, f"the entry condition of stage {stage.name} was not met")
+    if entry != "met":
+        return
     for order in sorted({action.run_order for action in stage.actions}):
         group = [action for action in stage.actions if action.run_order == order]
         fresh = [action for action in group if action.name not in passage.current]
@@ -72,20 +68,13 @@ def settle_stage(turn: Turn, execution: Execution) -> None:
         if statuses != {"Succeeded"}:
             _stage_failed(turn, execution, stage)
             return
-    if execution.type == "STANDARD" and conditions.declared(stage, "onSuccess"):
-        success = passage.conditions.get("onSuccess")
-        if success is None:
-            conditions.start(turn, execution, stage, "onSuccess")
-            return
-        if success.status == "InProgress":
-            return
-        if success.status not in ("Succeeded", "Overridden"):
-            reason = f"the success condition of stage {stage.name} was not met"
-            _fail_execution(turn, execution, stage, reason)
-            if conditions.result(stage, "onSuccess", success) == "ROLLBACK":
-                _roll_back_automatically(turn, execution, stage)
-            return
-    _leave(turn, execution, passage, "Succeeded")
+    success = conditions.verdict(turn, execution, stage, "onSuccess") if has_conditions else "met"
+    if success == "met":
+        _leave(turn, execution, passage, "Succeeded")
+    elif success == "unmet":
+        _fail_execution(turn, execution, stage, f"the success condition of stage {stage.name} was not met")
+        if conditions.result(stage, "onSuccess", execution) == "ROLLBACK":
+            _roll_back_automatically(turn, execution, stage)
 
 
 def _start_action(turn: Turn, execution: Execution, stage: StageDeclaration, action: ActionDeclaration) -> Execution:
@@ -173,15 +162,12 @@ def _stage_failed(turn: Turn, execution: Execution, stage: StageDeclaration) -> 
     engaged = stage.on_failure.result or "" if stage.on_failure else ""
     if execution.type == "ROLLBACK":
         engaged = ""  # one rollback must not cause the next
-    elif conditions.declared(stage, "onFailure"):
-        failure = passage.conditions.get("onFailure")
-        if failure is None:
-            conditions.start(turn, execution, stage, "onFailure")
+    else:
+        failure = conditions.verdict(turn, execution, stage, "onFailure")
+        if failure == "waiting":
             return
-        if failure.status == "InProgress":
-            return
-        if failure.status not in ("Succeeded", "Overridden"):
-            engaged = conditions.result(stage, "onFailure", failure) or engaged
+        if failure == "unmet":
+            engaged = conditions.result(stage, "onFailure", execution) or engaged
     if engaged == "SKIP":
         _leave(turn, execution, passage, "Skipped")
     elif engaged == "RETRY" and passage.automatic_retries == 0:
@@ -211,14 +197,13 @@ def retry(turn: Turn, execution: Execution, *, all_actions: bool, trigger: str) 
         else {action: run for action, run in passage.current.items() if execution.runs[run].status == "Succeeded"}
     )
     entry = passage.conditions.get("beforeEntry")
-    met = entry is not None and entry.status in ("Succeeded", "Overridden")
     automatic = trigger == "AutomatedStageRetry"
     again = structs.replace(
         passage,
         status="InProgress",
         attempt=passage.attempt + 1,
         current=kept,
-        conditions={"beforeEntry": entry} if met and entry else {},
+        conditions={"beforeEntry": entry} if entry is not None and conditions.is_met(entry) else {},
         automatic_retries=passage.automatic_retries + automatic,
         manual_retries=passage.manual_retries + (not automatic),
         latest_retry=trigger,

@@ -4,6 +4,8 @@ Everything is frozen and can be stored as JSON. Executions that ended and are ne
 success are forgotten after a while (`admission.forget`); the store keeps their records.
 """
 
+from collections.abc import Iterator
+from itertools import chain
 from typing import Literal
 
 import msgspec
@@ -75,6 +77,9 @@ class ConditionRun(_Kept, frozen=True, kw_only=True):
     updated_ms: int
     rules: list[list[RuleRun]] = []
     summary: str = ""
+
+    def each_rule(self) -> Iterator[RuleRun]:
+        return chain.from_iterable(self.rules)
 
 
 class StageRun(_Kept, frozen=True, kw_only=True):

@@ -61,6 +61,16 @@ class Turn:
     def cancel_timer(self, execution_id: str, run_id: str) -> None:
         self.command(CancelTimer(id=f"{run_id}:cancel-timer", execution_id=execution_id, timer=run_id))
 
+    def stop_action(self, execution_id: str, run_id: str, reason: str) -> None:
+        self.command(
+            StopAction(id=f"{run_id}:stop", execution_id=execution_id, action_execution_id=run_id, reason=reason)
+        )
+
+    def stop_rule(self, execution_id: str, rule_id: str, reason: str) -> None:
+        self.command(
+            StopRule(id=f"{rule_id}:stop", execution_id=execution_id, rule_execution_id=rule_id, reason=reason)
+        )
+
     def end_run(
         self, execution: Execution, run: ActionRun, status: ActionStatus, error: ErrorDetails | None = None
     ) -> Execution:
@@ -74,9 +84,7 @@ class Turn:
         """Ends all that an execution has in progress; those who perform it are told to stop."""
         for run in running(execution):
             execution = self.end_run(execution, run, "Abandoned")
-            self.command(
-                StopAction(id=f"{run.id}:stop", execution_id=execution.id, action_execution_id=run.id, reason=reason)
-            )
+            self.stop_action(execution.id, run.id, reason)
         return self.drop_conditions(execution, reason, "Abandoned")
 
     def drop_conditions(self, execution: Execution, reason: str, status: str) -> Execution:
@@ -85,24 +93,22 @@ class Turn:
             for moment, condition in stage.conditions.items():
                 if condition.status != "InProgress":
                     continue
-                rules: list[list[RuleRun]] = []
-                for group in condition.rules:
-                    rules.append([])
-                    for rule in group:
-                        if rule.status != "InProgress":
-                            rules[-1].append(rule)
-                            continue
-                        if rule.expires_ms:
-                            self.cancel_timer(execution.id, rule.id)
-                        stopping = StopRule(
-                            id=f"{rule.id}:stop", execution_id=execution.id, rule_execution_id=rule.id, reason=reason
-                        )
-                        self.command(stopping)
-                        rules[-1].append(structs.replace(rule, status="Abandoned", updated_ms=self.at_ms, expires_ms=0))
+                rules = [
+                    [self._abandon_rule(execution.id, rule, reason) for rule in group] for group in condition.rules
+                ]
                 ended = structs.replace(condition, status=status, rules=rules, updated_ms=self.at_ms)
                 changed = structs.replace(stage, conditions={**stage.conditions, moment: ended})
                 execution = self.put_stage(execution, changed)
         return execution
+
+    def _abandon_rule(self, execution_id: str, rule: RuleRun, reason: str) -> RuleRun:
+        """What becomes of a rule whose condition is dropped: one that has ended stays as it is."""
+        if rule.status != "InProgress":
+            return rule
+        if rule.expires_ms:
+            self.cancel_timer(execution_id, rule.id)
+        self.stop_rule(execution_id, rule.id, reason)
+        return structs.replace(rule, status="Abandoned", updated_ms=self.at_ms, expires_ms=0)
 
     def end(
         self, execution: Execution, status: ExecutionStatus, stage_status: StageStatus | None, summary: str = ""

@@ -355,8 +355,7 @@ def _in_progress(execution: Execution) -> set[str]:
         rule.id
         for stage in execution.stages.values()
         for condition in stage.conditions.values()
-        for group in condition.rules
-        for rule in group
+        for rule in condition.each_rule()
         if rule.status == "InProgress"
     }
     return runs | rules

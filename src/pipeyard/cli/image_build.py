@@ -14,13 +14,22 @@ from pipeyard.cli.start import become_builder, environment, pairs, settings_from
 from pipeyard.errors import InputError, PipeyardError
 
 if TYPE_CHECKING:
-    from pipeyard.image.build import BuildRequest, Built, Publication, Secret
+    from pipeyard.image.build import BuildRequest, Built, Provenance, Publication, Secret
     from pipeyard.oci import Platform
     from pipeyard.service.images import Images
     from pipeyard.threads import StopSignal
 
 
-@click.command()
+class _WithBareOptions(click.Command):
+    """Options whose value can be left out, and is never the next word: that is CONTEXT."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        end = args.index("--") if "--" in args else len(args)
+        given = [f"{word}=true" if word in ("--provenance", "--sbom") else word for word in args[:end]]
+        return super().parse_args(ctx, [*given, *args[end:]])
+
+
+@click.command(cls=_WithBareOptions)
 @click.argument("context", metavar="CONTEXT")
 @click.option("-f", "--file", "dockerfile", metavar="FILE", help="The Dockerfile (default CONTEXT/Dockerfile).")
 @click.option("-t", "--tag", "tags", multiple=True, metavar="REF", help="Name of the result, [HOST/]REPOSITORY[:TAG].")
@@ -42,6 +51,8 @@ if TYPE_CHECKING:
 @click.option("--memory", default="", metavar="BYTES", help="Most memory of a RUN (such as 512m).")
 @click.option("--cache-from", "caches_from", multiple=True, metavar="REF|type=local,src=FOLDER", help="Use a cache.")
 @click.option("--cache-to", "caches_to", multiple=True, metavar="REF|type=TYPE,...", help="Share the cache.")
+@click.option("--provenance", metavar="[=mode=min|max]", help="Attest how the image was made.")
+@click.option("--sbom", metavar="[=true|false]", help="Attest what is in the image.")
 @click.option("--check", "check_only", is_flag=True, help="Check the Dockerfile and build nothing.")
 @click.option("--progress", type=click.Choice(["auto", "plain", "json", "quiet"]), default="auto", help="On stderr.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
@@ -132,7 +143,36 @@ def _request(options: dict[str, Any], context: Context) -> "BuildRequest":
         inline_cache=any(is_inline(text) for text in options["caches_to"]),
         no_cache=options["no_cache"],
         no_cache_filter=options["no_cache_filter"],
+        provenance=_provenance(options["provenance"] or ""),
+        sbom=_flag("--sbom", options["sbom"] or "false"),
     )
+
+
+def _provenance(text: str) -> "Provenance | None":
+    """`true`, `false`, or buildx's `mode=min|max,builder-id=URL,reproducible=true`. Raises InputError."""
+    from pipeyard.image.build import Provenance
+
+    fields = dict(part.partition("=")[::2] for part in text.split(",") if part)
+    if not fields or (len(fields) == 1 and "=" not in text and not _flag("--provenance", text)):
+        return None
+    mode = fields.pop("mode", "max")
+    builder = fields.pop("builder-id", "")
+    reproducible = _flag("--provenance", fields.pop("reproducible", "false"))
+    unknown = [name for name, value in fields.items() if value or not _flag("--provenance", name)]
+    if unknown or mode not in ("min", "max"):
+        raise InputError(
+            f"--provenance {text!r} is not understood", hint="write mode=min or mode=max, with builder-id=URL"
+        )
+    return Provenance(mode="min" if mode == "min" else "max", builder_id=builder, reproducible=reproducible)
+
+
+def _flag(option: str, text: str) -> bool:
+    from pipeyard.image.dockerfile.quantities import parse_bool
+
+    found = parse_bool(text)
+    if found is None:
+        raise InputError(f"{option} {text!r} is neither true nor false")
+    return found
 
 
 def _values(texts: tuple[str, ...]) -> dict[str, str]:

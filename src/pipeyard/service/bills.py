@@ -15,6 +15,7 @@ from pipeyard.registry.reference import Reference
 from pipeyard.threads import NEVER, Stop
 
 if TYPE_CHECKING:
+    from pipeyard.image.build import BuiltPlatform
     from pipeyard.scan import ScannedFile
     from pipeyard.service.images import Images
 
@@ -38,6 +39,13 @@ def bill_of_image(
         created_s=created,
         stop=stop,
     )
+
+
+def bill_of_built(image: "BuiltPlatform") -> bytes:
+    """The SPDX document of an image that is not published yet; it has no name, as it may get several."""
+    layers = [(layer.descriptor.digest, partial(layer.open, 0)) for layer in image.layers]
+    created = _seconds(image.config.created)
+    return bill_of_layers(layers, name="image", digest=image.descriptor.digest, created_s=created)[0]
 
 
 def bill_of_layers(

@@ -113,6 +113,7 @@ class Images:
         """Builds with the local cache; `publications` are closed by the caller. Raises as `build_image` does."""
         from pipeyard.image.build import BuildParts, build_image
         from pipeyard.image.sandbox import open_sandbox
+        from pipeyard.service.bills import bill_of_built
 
         own_stop = stop or StopSignal()
         cache = self.settings.home / "cache"
@@ -125,6 +126,7 @@ class Images:
                     cache=cache,
                     origin=self.origin(own_stop, observe),
                     sandbox=open_sandbox,
+                    bill=bill_of_built,
                     publications=publications,
                     observe=observe,
                     stop=own_stop,

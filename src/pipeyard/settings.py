@@ -40,6 +40,16 @@ class UserSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ProjectSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A CodeBuild project that no definition declares, `[projects.NAME]`."""
+
+    buildspec: str = ""  # text, or a path within the source
+    image: str = ""
+    privileged: bool = False
+    variables: dict[str, str] = {}
+    timeout_minutes: int = 60
+
+
     """Everything that an operator may choose. `origins` tells of each value where it came from."""
 
     home: Path
@@ -55,6 +65,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     imports: dict[str, str] = {}  # what other stacks export, for Fn::ImportValue
     ssm_parameters: dict[str, str] = {}  # values of Parameter Store that definitions name
     access_keys: dict[str, str] = {}  # id -> secret, for the AWS endpoint
+    secrets: dict[str, str] = {}  # values of Secrets Manager that buildspecs name
+    projects: dict[str, ProjectSettings] = {}  # CodeBuild projects by name
+    build_images: dict[str, str] = {}  # a CodeBuild environment's image -> an image's name, or host
     users: dict[str, UserSettings] = {}  # name -> password and rights, for the embedded registry
     create_on_push: bool = True  # a push into the embedded registry makes its repository
     create_repository: bool = False  # publishing to ECR creates what is missing
@@ -70,7 +83,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return self.artifacts or str(self.home / "artifacts")
 
 
-_SECRET = frozenset({"access_keys", "users"})
+_SECRET = frozenset({"access_keys", "users", "secrets"})
 _HIDDEN = frozenset({"home", "origins"})  # not settable from a file
 
 
@@ -155,7 +168,7 @@ def _from_environment(environ: Mapping[str, str]) -> list[tuple[str, Any, str]]:
     out: list[tuple[str, Any, str]] = []
     for name in Settings.__struct_fields__:
         text = environ.get(f"PIPEYARD_{name.upper()}")
-        if not text or name in {"origins", "registries"}:
+        if not text or name in {"origins", "registries", "projects"}:
             continue
         origin = f"PIPEYARD_{name.upper()} in the environment"
         if _TYPES[name] == dict[str, str] or name in _SECRET:

@@ -10,6 +10,9 @@ from pipeyard.definition.model import ActionTypeId
 from pipeyard.errors import ActionFailed
 
 _BUILT_IN = {
+    "Build/AWS/CodeBuild/1": "pipeyard.actions.codebuild:CodeBuild",
+    "Test/AWS/CodeBuild/1": "pipeyard.actions.codebuild:CodeBuildTest",
+    "Compute/AWS/Commands/1": "pipeyard.actions.commands:Commands",
     "Approval/AWS/Manual/1": "pipeyard.actions.manual_approval:ManualApproval",
     "Source/AWS/CodeStarSourceConnection/1": "pipeyard.actions.codestar_source_connection:CodeStarSourceConnection",
     "Build/AWS/ECRBuildAndPublish/1": "pipeyard.actions.ecr_build_and_publish:EcrBuildAndPublish",

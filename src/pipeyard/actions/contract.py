@@ -6,7 +6,8 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from pipeyard.definition.model import ActionTypeId, Definition, EnvironmentVariable, OutputArtifact
+from pipeyard.buildspec.contract import Build, BuildWish
+from pipeyard.definition.model import ActionTypeId, CodeBuildProject, Definition, EnvironmentVariable, OutputArtifact
 from pipeyard.progress import Observer
 from pipeyard.source import GitOrigin
 from pipeyard.threads import Stop
@@ -108,6 +109,15 @@ class Tools(Protocol):
 
     def publish_image(self, build: ImageBuild) -> Published:
         """Builds, then publishes to wherever this execution publishes."""
+
+    def run_build(self, wish: BuildWish, step: str) -> Build:
+        """Runs a buildspec; images that it pushes to ECR go to wherever this execution publishes.
+
+        What it reports belongs to `step`; the folders of its artifacts are the caller's, to be moved away.
+        """
+
+    def project(self, name: str) -> CodeBuildProject | None:
+        """A CodeBuild project that the settings declare."""
 
 
 class Action(Protocol):

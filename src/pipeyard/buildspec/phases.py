@@ -18,7 +18,7 @@ Part = Literal["commands", "finally"]
 class PhaseEnded(Struct, frozen=True):
     name: PhaseName
     succeeded: bool
-    message: str = ""  # why it failed
+    message: str = ""  # why it failed, in one line
 
 
 class Progress(Struct, frozen=True, kw_only=True):
@@ -60,7 +60,8 @@ def current(spec: Buildspec, progress: Progress) -> tuple[Phase, ShellCommand] |
 
 
 def advance(spec: Buildspec, progress: Progress, status: int, told: str, *, attempts: int = 0) -> Progress:
-    """After the current command ended with `status`; `told` is what it said, `attempts` the retries so far.
+    """After the current command ended with `status`; `told` is what it said (its first line is shown), `attempts`
+    the retries so far.
 
     Total: after the end it gives the same progress back.
     """
@@ -96,7 +97,7 @@ def _settled(spec: Buildspec, progress: Progress, told: str = "", attempts: int 
 def _left(phase: Phase | None, progress: Progress, attempts: int) -> Progress:
     """The current phase is done: on to the next one, or to the end."""
     name = PHASES[progress.phase]
-    ended = (*progress.ended, PhaseEnded(name, not progress.failure, progress.failure))
+    ended = (*progress.ended, PhaseEnded(name, not progress.failure, progress.failure.split("\n", 1)[0]))
     goes_on, retry = True, False
     if progress.failure:
         on_failure = phase.on_failure if phase else None

@@ -3,7 +3,7 @@
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -22,6 +22,9 @@ from pipeyard.threads import NEVER, Stop, StopSignal
 if TYPE_CHECKING:
     from pipeyard.image.build import BuildRequest, Built, Publication
     from pipeyard.registry.client import Registries
+    from pipeyard.registry.credentials import Keychain
+
+    Reopen = Callable[[Keychain], AbstractContextManager[Registries]]
 
 
 class StoreFirst:
@@ -59,10 +62,22 @@ class StoreFirst:
 class Images:
     """Builds images and publishes them. Made by `open_images`; safe for any number of threads."""
 
-    def __init__(self, settings: Settings, store: ContentStore, registries: "Registries") -> None:
+    def __init__(
+        self, settings: Settings, store: ContentStore, registries: "Registries", reopen: "Reopen | None" = None
+    ) -> None:
         self.settings = settings
         self.store = store
         self.registries = registries
+        self._reopen = reopen
+
+    @contextmanager
+    def with_logins(self, logins: "Keychain") -> "Iterator[Images]":
+        """The same images for a block in which `logins` go before all other credentials of registries."""
+        if self._reopen is None:
+            yield self
+            return
+        with self._reopen(logins) as registries:
+            yield Images(self.settings, self.store, registries, self._reopen)
 
     @property
     def own_host(self) -> str:
@@ -109,8 +124,13 @@ class Images:
         publications: "Sequence[Publication]",
         observe: Observer = ignore,
         stop: StopSignal | None = None,
+        *,
+        origin: ImageOrigin | None = None,
     ) -> "Built":
-        """Builds with the local cache; `publications` are closed by the caller. Raises as `build_image` does."""
+        """Builds with the local cache; `publications` are closed by the caller. Raises as `build_image` does.
+
+        `origin` is where base images come from; without one, from the embedded and all other registries.
+        """
         from pipeyard.image.build import BuildParts, build_image
         from pipeyard.image.sandbox import open_sandbox
         from pipeyard.service.bills import bill_of_built
@@ -124,7 +144,7 @@ class Images:
                 BuildParts(
                     store=self.store,
                     cache=cache,
-                    origin=self.origin(own_stop, observe),
+                    origin=origin or self.origin(own_stop, observe),
                     sandbox=open_sandbox,
                     bill=bill_of_built,
                     publications=publications,
@@ -175,4 +195,8 @@ def open_images(settings: Settings, environ: Mapping[str, str]) -> Iterator[Imag
     with ExitStack() as parts:
         store = open_content_store(settings)
         parts.callback(store.close)
-        yield Images(settings, store, parts.enter_context(open_registries(access, keychain)))
+
+        def reopen(first: "Keychain") -> "AbstractContextManager[Registries]":
+            return open_registries(access, FirstOf([first, keychain]))
+
+        yield Images(settings, store, parts.enter_context(open_registries(access, keychain)), reopen)

@@ -1,6 +1,7 @@
 """What the engine calls for each action: its surroundings are made, the provider performs, its reports are kept."""
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from pipeyard.actions.catalogue import find_action
@@ -21,10 +22,11 @@ _SHOWN_LINES = 20  # of the output of a command that failed
 class Performer:
     """The engine's Perform. Safe for any number of threads; the same request may come again after a crash."""
 
-    def __init__(self, settings: Settings, images: Images, observe: Observer) -> None:
+    def __init__(self, settings: Settings, images: Images, observe: Observer, environ: Mapping[str, str]) -> None:
         self._settings = settings
         self._images = images
         self._observe = observe
+        self._environ = environ
         self._artifacts = FolderArtifacts(Path(settings.artifacts_url))
         self._secrets = [*settings.access_keys.values(), *(user.password for user in settings.users.values())]
 
@@ -41,6 +43,7 @@ class Performer:
                 choices=choices,
                 observe=observe,
                 stop=stop,
+                environ=self._environ,
             )
             observe(StepStarted(action_id, f"{request.stage} / {request.action}  {request.type_id.provider}"))
             try:

@@ -1,14 +1,16 @@
 """What one action may use while it is performed: its workspace, its artifacts, sources and images."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from shutil import rmtree
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from pipeyard.actions.contract import ActionRequest, Artifact, ImageBuild, Published
 from pipeyard.artifacts import FolderArtifacts
+from pipeyard.buildspec.contract import Build, BuildWish
+from pipeyard.definition.model import CodeBuildProject, EnvironmentVariable
 from pipeyard.errors import InputError
 from pipeyard.progress import Observer, within
 from pipeyard.service.choices import Choices
@@ -47,6 +49,7 @@ class Toolbox:
         choices: Choices,
         observe: Observer,
         stop: StopSignal,
+        environ: Mapping[str, str],
     ) -> None:
         self.settings = settings
         self.artifacts = artifacts
@@ -55,6 +58,7 @@ class Toolbox:
         self.workspace = workspace
         self.git_mirrors = settings.home / "git"
         self._images = images
+        self._environ = environ
         self._choices = choices
 
     def git_origin(self, request: ActionRequest, repository: str, connection_arn: str, branch: str) -> GitOrigin:
@@ -99,6 +103,28 @@ class Toolbox:
             digest=published.digest,
             size=published.size,
             references=list(published.references),
+        )
+
+    def run_build(self, wish: BuildWish, step: str) -> Build:
+        from pipeyard.service.builds import Builds
+
+        observe = within(self.observe, step)
+        wanted = structs.replace(wish, publish=self._choices.publish)
+        return Builds(self._images, self._environ).run(wanted, self.workspace / "build", observe, self.stop)
+
+    def project(self, name: str) -> CodeBuildProject | None:
+        declared = self.settings.projects.get(name)
+        if declared is None:
+            return None
+        return CodeBuildProject(
+            name=name,
+            image=declared.image,
+            privileged_mode=declared.privileged,
+            environment_variables=[
+                EnvironmentVariable(name=key, value=value) for key, value in declared.variables.items()
+            ],
+            buildspec=declared.buildspec or None,
+            timeout_in_minutes=declared.timeout_minutes,
         )
 
 

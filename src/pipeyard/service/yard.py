@@ -157,7 +157,7 @@ class Pipeyard:
                 new_id=new_id,
                 driver=DbosDriver(f"sqlite:///{home / 'dispatch.sqlite'}" if embedded else self.settings.database),
                 roll=roll,
-                perform=Performer(self.settings, images, self._observe),
+                perform=Performer(self.settings, images, self._observe, self._environ),
                 notify=lambda pipeline, approval: _answer(engine, pipeline, approval, ask, give_up),
                 lives_on=lives_on,
             )

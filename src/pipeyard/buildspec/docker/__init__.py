@@ -1,0 +1,1 @@
+"""A `docker` for builds on machines without Docker: a small client in the build, a thread beside it that answers."""

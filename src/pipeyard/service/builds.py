@@ -1,0 +1,227 @@
+"""A buildspec's build from the settings' point of view: its machine, its docker, its secrets, its cache, its batch."""
+
+import secrets as randomness
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from msgspec import structs
+
+from pipeyard.buildspec import batch
+from pipeyard.buildspec.contract import HOST, Build, BuildOrder, BuildOutcome, BuildWish, Identity, Machine
+from pipeyard.buildspec.docker.client import PROGRAM
+from pipeyard.buildspec.docker.commands import Docker
+from pipeyard.buildspec.docker.serving import serving
+from pipeyard.buildspec.model import BatchBuild, Buildspec
+from pipeyard.buildspec.reader import read_buildspec
+from pipeyard.buildspec.running import BuildFolders, run_build
+from pipeyard.buildspec.variables import declared_variables, resolved
+from pipeyard.errors import InputError, PipeyardError
+from pipeyard.progress import Observer, StepEnded, StepStarted, Warned, within
+from pipeyard.registry.reference import parse_reference
+from pipeyard.service.aws_program import aws_program
+from pipeyard.service.docker import docker_engine
+from pipeyard.service.images import Images
+from pipeyard.service.machines import host_machine, image_machine
+from pipeyard.threads import Stop, StopSignal, crew
+
+_PARALLEL_BUILDS = 4
+_STANDARD = "aws/codebuild/"
+
+
+class Builds:
+    """Runs builds with the parts of `images`. Safe for any number of threads."""
+
+    def __init__(self, images: Images, environ: Mapping[str, str]) -> None:
+        self._images = images
+        self._settings = images.settings
+        self._environ = environ
+
+    def run(self, wish: BuildWish, workspace: Path, observe: Observer, stop: StopSignal) -> Build:
+        """`workspace` is empty and the caller's to remove; artifacts lie in it.
+
+        Raises InputError and InvalidDefinition for a wrong buildspec, InputError for an environment that is not to be
+        had, RegistryError, SandboxError, BuildTimedOut, Stopped.
+        """
+        spec = self.read(wish)
+        for problem in spec.problems:
+            observe(Warned(problem.message, place=str(problem.place)))
+        if wish.batch and spec.batch is not None:
+            return self._batch(spec, wish, workspace, observe, stop)
+        if wish.batch:
+            raise InputError("a batch build needs `batch` in the buildspec", hint="or set BatchEnabled to false")
+        return self._single(spec, wish, workspace, observe, stop)
+
+    def read(self, wish: BuildWish) -> Buildspec:
+        """The buildspec: inline text when it has lines or is a mapping, else a file of the source."""
+        text = wish.buildspec
+        if "\n" in text.strip() or text.lstrip().startswith("{") or ": " in text:
+            return read_buildspec(text, "buildspec")
+        name = text.strip() or "buildspec.yml"
+        file = wish.source / name
+        if not text.strip() and not file.exists():
+            file = wish.source / "buildspec.yaml"
+        if not file.resolve().is_relative_to(wish.source.resolve()):
+            raise InputError(f"the buildspec {name} leads out of the source")
+        if not file.is_file():
+            raise InputError(f"there is no {name} in the source", hint="name the project's buildspec, or commit one")
+        return read_buildspec(file.read_text(encoding="utf-8", errors="replace"), str(file))
+
+    def _single(self, spec: Buildspec, wish: BuildWish, workspace: Path, observe: Observer, stop: StopSignal) -> Build:
+        declared, hidden = declared_variables(spec.env, self._parameter, self._secret)
+        given, also_hidden = resolved(wish.variables, self._parameter, self._secret)
+        workspace.mkdir(parents=True, exist_ok=True)
+        own_stop = StopSignal(stop)
+        try:
+            with ExitStack() as held:
+                machine = held.enter_context(self._machine(wish, workspace, own_stop, observe))
+                engine = held.enter_context(docker_engine(self._images, wish.publish, wish.created_s, own_stop))
+                token = randomness.token_hex(24)
+                order = BuildOrder(
+                    spec=spec,
+                    identity=self._identity(wish),
+                    source=wish.source,
+                    secondary_sources=wish.secondary_sources,
+                    variables={**self._aws_variables(), **declared, **given},
+                    secrets=(*hidden, *also_hidden, token),
+                    cache=self._settings.home / "cache" / "builds" / _safe(wish.project) if wish.caches else None,
+                    seconds=wish.timeout_s,
+                    **self._tools(wish, machine, token),
+                )
+
+                def begin(folders: BuildFolders) -> None:
+                    if wish.privileged:
+                        docker = Docker(engine, folders.view(), time.time)
+                        held.enter_context(serving(folders.live("control") / "docker", docker.answer, own_stop))
+
+                outcome = run_build(order, machine, workspace / "build", observe, own_stop, begin)
+            return Build(outcome=outcome, published=tuple(engine.published))
+        finally:
+            own_stop.detach()
+
+    def _batch(self, spec: Buildspec, wish: BuildWish, workspace: Path, observe: Observer, stop: StopSignal) -> Build:
+        """Builds of a batch run side by side; each has its own buildspec, environment and workspace."""
+        assert spec.batch is not None
+        builds = batch.expand(spec.batch)
+        started: set[str] = set()
+        ended: dict[str, batch.Verdict] = {}
+        outcomes: dict[str, Build] = {}
+
+        def one(build: BatchBuild) -> None:
+            observe(StepStarted(build.identifier, build.identifier))
+            mine = self._of_batch(wish, build)
+            inner = self.read(mine) if build.buildspec else structs.replace(spec, batch=None)
+            outcomes[build.identifier] = self._single(
+                inner, mine, workspace / build.identifier, within(observe, build.identifier), stop
+            )
+            observe(StepEnded(build.identifier, error=outcomes[build.identifier].outcome.error))
+
+        while True:
+            step = batch.advance(builds, frozenset(started), ended, fast_fail=spec.batch.fast_fail)
+            if not step.start:
+                break
+            with crew("batch", _PARALLEL_BUILDS, stop) as members:
+                for build in step.start:
+                    started.add(build.identifier)
+                    members.start(one, build)
+            ended = {name: found.outcome.status for name, found in outcomes.items()}
+        good = batch.batch_succeeded(builds, ended)
+        failed = ", ".join(name for name, status in ended.items() if status == "FAILED")
+        return Build(
+            outcome=BuildOutcome(
+                status="SUCCEEDED" if good else "FAILED", phases=(), error="" if good else f"builds failed: {failed}"
+            ),
+            published=tuple(each for found in outcomes.values() for each in found.published),
+            batch={name: found.outcome for name, found in outcomes.items()},
+        )
+
+    def _of_batch(self, wish: BuildWish, build: BatchBuild) -> BuildWish:
+        env = build.env
+        return structs.replace(
+            wish,
+            batch=False,
+            batch_identifier=build.identifier,
+            buildspec=build.buildspec or wish.buildspec,
+            environment=env.image or wish.environment,
+            privileged=wish.privileged if env.privileged_mode is None else env.privileged_mode,
+            variables={**wish.variables, **{name: ("PLAINTEXT", value) for name, value in env.variables.items()}},
+        )
+
+    @contextmanager
+    def _machine(self, wish: BuildWish, workspace: Path, stop: Stop, observe: Observer) -> Iterator[Machine]:
+        name = self.environment(wish.environment)
+        if name == HOST:
+            user_home = workspace / "user-home"
+            user_home.mkdir()
+            yield host_machine(self._settings.home, self._environ, user_home)
+            return
+        with image_machine(
+            self._images, parse_reference(name), self._images.origin(stop, observe), stop, observe
+        ) as machine:
+            yield structs.replace(machine, name=wish.environment)
+
+    def environment(self, name: str) -> str:
+        """`host`, or the image that the settings have for an environment. Raises InputError for one of AWS's own.
+
+        Of several entries of `build_images` that fit the beginning of the name, the longest counts; `*` fits all.
+        """
+        table = self._settings.build_images
+        fitting = [entry for entry in table if entry == name or (name.startswith(entry) and entry.endswith(("/", ":")))]
+        if fitting:
+            return table[max(fitting, key=len)]
+        if "*" in table:
+            return table["*"]
+        if name.startswith(_STANDARD):
+            raise InputError(
+                f"{name} is an image of AWS's own, which nobody else can pull",
+                hint=f'set build_images."{name}" in pipeyard.toml to an image of yours, or to "host"',
+            )
+        return name or HOST
+
+    def _identity(self, wish: BuildWish) -> Identity:
+        return Identity(
+            project=wish.project,
+            build_id=str(uuid.uuid4()),
+            region=self._settings.region,
+            account=self._settings.account_id,
+            initiator=wish.initiator,
+            start_ms=int(time.time() * 1000),
+            source_version=wish.source_version,
+            batch_identifier=wish.batch_identifier,
+        )
+
+    def _aws_variables(self) -> dict[str, str]:
+        """With an endpoint of ours, or to publish to ECR, the build's own tools need what ours have."""
+        names = ["AWS_ENDPOINT_URL"]
+        if self._environ.get("AWS_ENDPOINT_URL") or self._settings.publish == "ecr":
+            names += ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"]
+        return {name: self._environ[name] for name in names if self._environ.get(name)}
+
+    def _tools(self, wish: BuildWish, machine: Machine, token: str) -> dict[str, dict[str, str]]:
+        """`docker` for privileged projects; `aws` first where nothing real stands behind it, last otherwise."""
+        tools = {"docker": PROGRAM} if wish.privileged else {}
+        program = {"aws": aws_program(self._settings.account_id, self._settings.region, token)}
+        if self._environ.get("AWS_ENDPOINT_URL") or wish.publish == "ecr":
+            return {"tools": tools, "spare_tools": {} if machine.finds("aws") else program}
+        return {"tools": {**tools, **program}, "spare_tools": {}}
+
+    def _parameter(self, name: str) -> str | None:
+        table = self._settings.ssm_parameters
+        return table.get(name, table.get(name.rpartition(":parameter")[2]))
+
+    def _secret(self, name: str) -> str | None:
+        table = self._settings.secrets
+        return table.get(name, table.get(name.rpartition(":secret:")[2]))
+
+
+def failure(build: Build) -> PipeyardError | None:
+    """Why a build failed, to be raised; None when it succeeded."""
+    return PipeyardError(build.outcome.error) if build.outcome.status == "FAILED" else None
+
+
+def _safe(project: str) -> str:
+    import hashlib
+
+    return hashlib.sha256(project.encode()).hexdigest()[:24]

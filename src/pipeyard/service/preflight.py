@@ -11,13 +11,14 @@ from pipeyard.definition.expressions import resolve
 from pipeyard.definition.model import ActionDeclaration, Definition, PipelineDeclaration
 from pipeyard.definition.places import Keys, Places, Reading
 from pipeyard.definition.validate import validate
-from pipeyard.errors import InputError, InvalidDefinition, Problem, located
+from pipeyard.errors import InputError, InvalidDefinition, Place, Problem
 from pipeyard.progress import Observer, ignore
 from pipeyard.service.images import published_reference
 from pipeyard.service.outcome import Outcome, PublishedImage, planned
-from pipeyard.service.sources import ChosenSource, choose_sources
+from pipeyard.service.sources import ChosenSource, choose_sources, source_actions
 from pipeyard.settings import Settings
 from pipeyard.source import resolve as resolve_source
+from pipeyard.source.git import NoSuchRef
 from pipeyard.threads import NEVER, Stop
 
 
@@ -88,10 +89,12 @@ def prepare(
     publish = checked_publish(request, settings)
     own_keys = ("pipelines", number)
     sources = choose_sources(chosen, own_keys, reading.places, request.sources, settings, path, folder)
+    known = {"variables": _all_variables(chosen, variables)}
     revisions: dict[str, str] = {}
-    for name, source in sources.items():
-        with located(reading.places[own_keys]):
-            revisions[name] = _revision(chosen, name, source, variables, settings, observe, stop)
+    for inner_keys, action in source_actions(chosen):
+        if action.name in sources:
+            branch = reading.places[(*own_keys, *inner_keys, "configuration", "BranchName")]
+            revisions[action.name] = _revision(action, branch, sources[action.name], known, settings, observe, stop)
     return ReadyRun(
         definition=structs.replace(reading.definition, pipelines=(chosen,)),
         pipeline=chosen,
@@ -158,20 +161,23 @@ def planned_images(pipeline: PipelineDeclaration, variables: Mapping[str, str], 
 
 
 def _revision(
-    pipeline: PipelineDeclaration,
-    name: str,
+    action: ActionDeclaration,
+    branch: Place,
     source: ChosenSource,
-    variables: Mapping[str, str],
+    known: Mapping[str, Mapping[str, str]],
     settings: Settings,
     observe: Observer,
     stop: Stop,
 ) -> str:
-    origin = source.origin
-    if not origin.ref:
-        declared = next(action for _, action in pipeline.actions() if action.name == name)
-        known = {"variables": _all_variables(pipeline, variables)}
-        origin = structs.replace(origin, ref=_resolved(declared.configuration.get("BranchName", ""), known))
-    return resolve_source(origin, settings.home / "git", observe, stop).commit_id
+    """An error stands where the wrong word came from: `branch` is the place of the action's own BranchName."""
+    origin, declared = source.origin, not source.origin.ref
+    if declared:
+        origin = structs.replace(origin, ref=_resolved(action.configuration.get("BranchName", ""), known))
+    try:
+        return resolve_source(origin, settings.home / "git", observe, stop).commit_id
+    except InputError as error:
+        error.place = branch if declared and isinstance(error, NoSuchRef) else Place(source.reason)
+        raise
 
 
 def _variables(pipeline: PipelineDeclaration, given: Mapping[str, str], *, needed: bool = True) -> dict[str, str]:

@@ -75,7 +75,8 @@ def _choose(
     repository = action.configuration.get("FullRepositoryId", "")
     arn = action.configuration.get("ConnectionArn", "")
     if action.name in given:
-        return ChosenSource(action=action.name, origin=parse_origin(given[action.name], folder), reason="--source")
+        origin = parse_origin(given[action.name], folder)
+        return ChosenSource(action=action.name, origin=origin, reason=f"--source {action.name}")
     for key in (repository, arn):
         if key in settings.connections:
             origin = parse_origin(settings.connections[key], folder)

@@ -29,6 +29,10 @@ _URL = re.compile(r"(?:https?|ssh|git|git\+ssh)://|[A-Za-z0-9_.-]+@[A-Za-z0-9.-]
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
+class NoSuchRef(InputError):
+    """The repository is there, and has nothing of the name that was asked for."""
+
+
 class GitOrigin(Struct, frozen=True):
     """Where a repository is: `location` is a folder or a URL, `ref` a branch, tag or commit; empty for HEAD."""
 
@@ -71,7 +75,7 @@ def parse_origin(text: str, folder: Path) -> GitOrigin:
 def resolve(origin: GitOrigin, mirrors: Path, observe: Observer, stop: Stop, step: str = "") -> GitRevision:
     """The commit that the origin's ref names now; a remote repository's is fetched on the way.
 
-    Raises InputError when there is no such repository or ref, naming the branches that exist.
+    Raises InputError when there is no such repository, and NoSuchRef, naming the branches that exist.
     """
     with _opened(origin, mirrors, observe, stop, step) as (repository, ref):
         commit = _commit(repository, ref, origin)
@@ -215,10 +219,10 @@ def _commit(repository: "Repository", ref: str, origin: GitOrigin) -> "Commit":
     raise _no_ref(origin if not ref else structs.replace(origin, ref=ref), sorted(repository.branches.local))
 
 
-def _no_ref(origin: GitOrigin, branches: list[str]) -> InputError:
+def _no_ref(origin: GitOrigin, branches: list[str]) -> NoSuchRef:
     what = f"no branch, tag or commit {origin.ref!r}" if origin.ref else "no commit yet"
     shown = ", ".join(branches[:10]) + (", ..." if len(branches) > 10 else "")
-    return InputError(f"{origin.shown} has {what}", hint=f"its branches: {shown}" if branches else "it has no branches")
+    return NoSuchRef(f"{origin.shown} has {what}", hint=f"its branches: {shown}" if branches else "it has no branches")
 
 
 def _revision(repository: "Repository", commit: "Commit", origin: GitOrigin) -> GitRevision:

@@ -8,28 +8,22 @@ import re
 import signal
 from collections.abc import Mapping
 from typing import assert_never
-from urllib.parse import urlsplit
 
 from msgspec import Struct, structs
 
 from pipeyard.errors import DockerfileError
-from pipeyard.image.build.gitref import parse_git
+from pipeyard.image.build.copyplan import plan_copy
 from pipeyard.image.build.gotext import duration, plain_list, quoted_list
 from pipeyard.image.build.graph import (
     ContextFiles,
-    CopyFiles,
-    CopySource,
-    Download,
-    GitFiles,
-    InlineFiles,
     MakeFolder,
     MountOf,
     RunCommand,
     Scratch,
 )
-from pipeyard.image.build.modes import parse_mode
 from pipeyard.image.build.ports import exposed_ports
 from pipeyard.image.build.stagestate import StageState, VertexList, source_key
+from pipeyard.image.build.workpaths import joined
 from pipeyard.image.dockerfile.expansion import expand, expand_word
 from pipeyard.image.dockerfile.heredoc import read_opening
 from pipeyard.image.dockerfile.instructions import (
@@ -57,7 +51,6 @@ from pipeyard.image.dockerfile.instructions import (
     Volume,
     Workdir,
 )
-from pipeyard.image.dockerfile.wildcard import has_wildcard
 from pipeyard.oci.documents import Healthcheck as HealthcheckConfig
 
 NOT_IN_ENVIRONMENT = frozenset({"BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE"})
@@ -81,7 +74,7 @@ def dispatch(stage: StageState, instruction: StageInstruction, graph: VertexList
         instruction = expand(instruction, stage.environment, escape=around.escape)
     match instruction:
         case Add() | Copy():
-            _copy(stage, instruction, graph)
+            plan_copy(stage, instruction, graph)
         case Run():
             _run(stage, instruction, graph, around)
         case Workdir():
@@ -197,17 +190,6 @@ def _arg(stage: StageState, instruction: Arg, around: Surroundings) -> None:
     stage.commit("ARG " + " ".join(told))
 
 
-def _title(stage: StageState, text: str, *, on_build: bool) -> str:
-    stage.step += 1
-    width = len(str(stage.steps))
-    name = f"{stage.label} " if stage.label else ""
-    return f"[{name}{stage.step:>{width}}/{stage.steps}] {'ONBUILD ' if on_build else ''}{text}"
-
-
-def _one_line(source: str) -> str:
-    return " ".join(source.split())
-
-
 def _workdir(stage: StageState, instruction: Workdir, graph: VertexList) -> None:
     stage.folder = joined(stage.runtime.working_dir or "/", instruction.path.text)
     stage.configure(working_dir=stage.folder)
@@ -217,176 +199,10 @@ def _workdir(stage: StageState, instruction: Workdir, graph: VertexList) -> None
         stage.vertex = graph.add(
             MakeFolder(path=stage.folder, owner=stage.runtime.user),
             (stage.vertex,),
-            title=_title(stage, f"WORKDIR {stage.folder}", on_build=stage.on_build > 0),
+            title=stage.title(f"WORKDIR {stage.folder}"),
             place=instruction.place,
         )
     stage.commit(f"WORKDIR {stage.folder}", layer=made)
-
-
-def joined(folder: str, path: str) -> str:
-    """`path` as seen from `folder`: absolute, without trailing slash; an absolute path is kept as it was written."""
-    if not path:
-        return folder
-    if path.startswith("/"):
-        return posixpath.normpath(path).replace("//", "/") or "/"
-    return posixpath.normpath(posixpath.join("/", folder, path)).replace("//", "/")
-
-
-def destination_path(folder: str, path: str) -> str:
-    """Absolute, cleaned, but with the trailing slash or `/.` that says that a folder is meant."""
-    written = "./" if path in ("", ".") else path
-    clean = joined(folder, written)
-    if written.endswith("/.") and clean != "/":
-        return clean + "/."
-    return clean + "/" if written.endswith("/") and clean != "/" else clean
-
-
-# ---------------------------------------------------------------- COPY and ADD
-
-
-def _copy(stage: StageState, instruction: Copy | Add, graph: VertexList) -> None:
-    copier = _Copier(stage, instruction, graph)
-    for word in instruction.sources:
-        copier.add(word.text)
-    for file in instruction.files:
-        vertex = graph.add(
-            InlineFiles(name=file.name, content=file.content.encode("utf-8", "surrogateescape")), step=False
-        )
-        copier.take(vertex, f"/{file.name}", wildcards=False, contents_only=False)
-    stage.vertex = graph.add(
-        CopyFiles(
-            sources=tuple(copier.sources),
-            destination=destination_path(stage.folder, instruction.destination.text),
-            owner=copier.owner,
-            mode=copier.mode,
-            exclude=instruction.exclude,
-            link=instruction.link and not copier.mode,  # as BuildKit: with --chmod it is a copy like any other
-        ),
-        tuple(copier.inputs),
-        title=_title(stage, _one_line(instruction.source), on_build=stage.on_build > 0),
-        place=instruction.place,
-        uncached=stage.uncached,
-    )
-    stage.commit(copier.history(), layer=True)
-
-
-class _Copier:
-    """Gathers the sources of one COPY or ADD."""
-
-    def __init__(self, stage: StageState, instruction: Copy | Add, graph: VertexList) -> None:
-        assert stage.vertex is not None
-        self.instruction = instruction
-        self.is_add = isinstance(instruction, Add)
-        self.owner = instruction.chown.text if instruction.chown else ""
-        self.mode = instruction.chmod.text if instruction.chmod else ""
-        if self.mode:
-            parse_mode(self.mode)
-        self.inputs = [stage.vertex]
-        self.sources: list[CopySource] = []
-        self._graph = graph
-        self._from = self._origin(stage)
-        self._checksum = instruction.checksum.text if isinstance(instruction, Add) and instruction.checksum else ""
-        if self._checksum:
-            if len(instruction.sources) != 1:
-                raise DockerfileError("checksum can't be specified for multiple sources")
-            source = instruction.sources[0].text
-            if not _is_http(source) and parse_git(source) is None:
-                raise DockerfileError("checksum requires HTTP(S) or Git sources")
-
-    def _origin(self, stage: StageState) -> int | None:
-        taken = stage.sources.get(source_key(self.instruction))
-        if isinstance(self.instruction, Copy) and self.instruction.from_ and taken:
-            source = taken[0]
-            assert source is not None
-            if not source.dispatched or source.vertex is None:
-                raise DockerfileError(
-                    f'cannot copy from stage "{self.instruction.from_}", '
-                    f'it needs to be defined before current stage "{stage.label}"'
-                )
-            return source.vertex
-        return None
-
-    def take(self, vertex: int, path: str, **options: object) -> None:
-        if vertex not in self.inputs[1:]:
-            self.inputs.append(vertex)
-        at = self.inputs.index(vertex, 1)
-        self.sources.append(CopySource(input=at, path=path, **options))  # type: ignore[arg-type] # its own fields
-
-    def add(self, source: str) -> None:
-        git = parse_git(source)
-        if git is not None:
-            if not self.is_add:
-                raise DockerfileError("source can't be a git ref for COPY", hint="use ADD")
-            self._add_git(source)
-        elif _is_http(source):
-            if not self.is_add:
-                raise DockerfileError("source can't be a URL for COPY", hint="use ADD")
-            name = posixpath.basename(posixpath.normpath(urlsplit(source).path)) or "__unnamed__"
-            name = "__unnamed__" if name in (".", "/") else name
-            vertex = self._graph.add(
-                Download(url=source, name=name, checksum=self._checksum), title=f"download {source}", step=False
-            )
-            unpack = bool(self.instruction.unpack) if isinstance(self.instruction, Add) else False
-            self.take(vertex, f"/{name}", wildcards=False, contents_only=False, unpack=unpack)
-        else:
-            self._add_path(source)
-
-    def _add_git(self, source: str) -> None:
-        git = parse_git(source)
-        assert git is not None
-        keep = self.instruction.keep_git_dir if isinstance(self.instruction, Add) else None
-        if keep is not None and git.keep_git is not None and keep != git.keep_git:
-            raise DockerfileError("inconsistent keep-git-dir configuration")
-        if self._checksum and git.checksum and self._checksum != git.checksum:
-            raise DockerfileError(f'checksum mismatch "{self._checksum}" != "{git.checksum}"')
-        vertex = self._graph.add(
-            GitFiles(
-                remote=git.remote,
-                reference=git.reference,
-                subfolder=git.subfolder,
-                checksum=git.checksum or self._checksum,
-                keep_git=bool(git.keep_git if git.keep_git is not None else keep),
-            ),
-            title=f"clone {source}",
-            step=False,
-        )
-        self.take(vertex, "/", wildcards=False)
-
-    def _add_path(self, source: str) -> None:
-        vertex = self._from
-        if vertex is None:
-            vertex = self._graph.shared("context", ContextFiles(), "load build context")
-        unpack = self.is_add
-        if isinstance(self.instruction, Add) and self.instruction.unpack is not None:
-            unpack = self.instruction.unpack
-        include: tuple[str, ...] = ()
-        required = ""
-        if isinstance(self.instruction, Copy) and self.instruction.parents:
-            parent, pivot, pattern = source.partition("/./")
-            if not pivot:
-                parent, pattern = "/", source
-            pattern = joined("/", pattern).lstrip("/")
-            if not has_wildcard(parent) and not has_wildcard(pattern):
-                required = joined("/", posixpath.join(parent or "/", pattern))
-            include, source = (pattern,), parent or "/"
-        self.take(vertex, joined("/", source), include=include, required=required, unpack=unpack)
-
-    def history(self) -> str:
-        words = ["ADD" if self.is_add else "COPY"]
-        if isinstance(self.instruction, Copy) and self.instruction.parents:
-            words.append("--parents")
-        if self.owner:
-            words.append(f"--chown={self.owner}")
-        if self.mode:
-            words.append(f"--chmod={self.mode}")
-        words += [word.text for word in self.instruction.sources]
-        words += [f"<<{file.name}" for file in self.instruction.files]
-        words += [self.instruction.destination.text, "# buildkit"]
-        return " ".join(words)
-
-
-def _is_http(source: str) -> bool:
-    return source.startswith(("http://", "https://")) and parse_git(source) is None
 
 
 # ---------------------------------------------------------------- RUN
@@ -412,13 +228,13 @@ def _run(stage: StageState, run: Run, graph: VertexList, around: Surroundings) -
         platform=str(stage.platform or ""),
     )
     text = stage.run_text(arguments)
-    told = _one_line(run.source)
+    told = run.source
     if script or (run.heredocs and _is_heredoc(run)):
         told += f" ({_summary(run.heredocs[0].content)})"
     stage.vertex = graph.add(
         vertex,
         tuple(inputs),
-        title=_title(stage, told, on_build=stage.on_build > 0),
+        title=stage.title(told),
         place=run.place,
         proxy=around.proxy,
         uncached=stage.uncached,

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from msgspec import Struct, structs
 
 from pipeyard.errors import DockerfileError, Place, located
-from pipeyard.image.build.dispatch import Surroundings, dispatch, joined
+from pipeyard.image.build.dispatch import Surroundings, dispatch
 from pipeyard.image.build.gitref import parse_git
 from pipeyard.image.build.graph import (
     BaseImage,
@@ -24,6 +24,7 @@ from pipeyard.image.build.graph import (
 from pipeyard.image.build.scope import DEFAULT_PATH, global_scope, platform_arguments, proxy_environment
 from pipeyard.image.build.stages import SCRATCH, Images, Lookup, Stages, familiar
 from pipeyard.image.build.stagestate import StageState, VertexList, environment_of, platform_of
+from pipeyard.image.build.workpaths import joined
 from pipeyard.image.dockerfile.instructions import Dockerfile
 from pipeyard.oci import Platform, parse_platform
 from pipeyard.oci.platforms import native

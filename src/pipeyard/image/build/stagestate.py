@@ -107,6 +107,14 @@ class StageState:
     def shell(self, command: str) -> list[str]:
         return [*(self.runtime.shell or DEFAULT_SHELL), command]
 
+    def title(self, text: str) -> str:
+        """What people see of the stage's next step: `[build 2/5] RUN make`."""
+        self.step += 1
+        width = len(str(self.steps))
+        name = f"{self.label} " if self.label else ""
+        trigger = "ONBUILD " if self.on_build else ""
+        return f"[{name}{self.step:>{width}}/{self.steps}] {trigger}{' '.join(text.split())}"
+
     def run_text(self, arguments: Sequence[str]) -> str:
         """What history says that a RUN did: with the arguments in force, as `|2 A=1 B=2 /bin/sh -c ...`."""
         values: dict[str, str] = {}

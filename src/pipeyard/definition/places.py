@@ -50,6 +50,11 @@ class Inputs(Struct, frozen=True, kw_only=True):
     imports: Mapping[str, str] = {}
     ssm: Mapping[str, str] = {}
 
+    @property
+    def url_suffix(self) -> str:
+        """The domain of the partition's hosts."""
+        return "amazonaws.com.cn" if self.partition == "aws-cn" else "amazonaws.com"
+
 
 NO_INPUTS = Inputs()
 

@@ -68,7 +68,6 @@ class Evaluator:
         self.parameters = parameters
         self.inputs = inputs
         self.stack = stack
-        self.suffix = "amazonaws.com.cn" if inputs.partition == "aws-cn" else "amazonaws.com"
         self._budget = [MAX_NODES]
         self._depth = 0
         self._open: list[str] = []  # conditions and resources that are being computed, to find circles
@@ -255,7 +254,7 @@ class Evaluator:
             "AWS::StackId": f"arn:{inputs.partition}:cloudformation:{inputs.region}:{inputs.account_id}"
             f":stack/{self.stack}/{generated_id(self.stack, '')}",
             "AWS::StackName": self.stack,
-            "AWS::URLSuffix": self.suffix,
+            "AWS::URLSuffix": inputs.url_suffix,
         }
         if name in values:
             return text_leaf(values[name], place)
@@ -306,7 +305,7 @@ class Evaluator:
             "partition": self.inputs.partition,
             "region": self.inputs.region,
             "account": self.inputs.account_id,
-            "suffix": self.suffix,
+            "suffix": self.inputs.url_suffix,
         }
         if "{name}" in template:
             name = self.physical_name(logical_id)

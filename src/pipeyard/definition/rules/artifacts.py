@@ -6,7 +6,7 @@ from pipeyard.definition.declaration import suggestion
 from pipeyard.definition.model import PipelineDeclaration
 from pipeyard.definition.places import Keys
 from pipeyard.definition.rules.findings import Findings, listed
-from pipeyard.definition.rules.flow import Step, steps
+from pipeyard.definition.rules.flow import Step, rule_steps, steps
 from pipeyard.definition.rules.providers import provider_of
 
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,100}")
@@ -150,16 +150,9 @@ def _check_configuration(step: Step, findings: Findings) -> None:
 
 def _read_by_rules(pipeline: PipelineDeclaration, makers: dict[str, Step], findings: Findings) -> set[str]:
     names: set[str] = set()
-    for index, stage in enumerate(pipeline.stages):
-        for key, conditions, moment in (
-            ("beforeEntry", stage.before_entry, (index, 0)),
-            ("onSuccess", stage.on_success, (index, 1000)),
-            ("onFailure", stage.on_failure, (index, 1000)),
-        ):
-            for number, condition in enumerate(conditions.conditions if conditions else []):
-                for position, rule in enumerate(condition.rules):
-                    keys: Keys = ("stages", index, key, "conditions", number, "rules", position, "inputArtifacts")
-                    for place, entry in enumerate(rule.input_artifacts):
-                        names.add(entry.name)
-                        _check_maker(entry.name, f"rule {rule.name}", moment, (*keys, place), makers, findings)
+    for step in rule_steps(pipeline):
+        for place, entry in enumerate(step.rule.input_artifacts):
+            names.add(entry.name)
+            keys = (*step.keys, "inputArtifacts", place)
+            _check_maker(entry.name, f"rule {step.rule.name}", step.moment, keys, makers, findings)
     return names

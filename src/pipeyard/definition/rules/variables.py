@@ -15,10 +15,10 @@ from pipeyard.definition.expressions import (
     Reference,
     references,
 )
-from pipeyard.definition.model import ActionDeclaration, PipelineDeclaration
+from pipeyard.definition.model import ActionDeclaration, PipelineDeclaration, RuleDeclaration
 from pipeyard.definition.places import Keys
 from pipeyard.definition.rules.findings import Findings, listed
-from pipeyard.definition.rules.flow import Step, steps
+from pipeyard.definition.rules.flow import Step, rule_steps, steps
 from pipeyard.definition.rules.providers import provider_of
 from pipeyard.errors import InputError
 
@@ -40,8 +40,9 @@ def check_variables(pipeline: PipelineDeclaration, findings: Findings) -> None:
                     f"{text!r}: a variable cannot stand in {keys[0]}",
                     hint="variables stand in configuration, commands and environment variables",
                 )
-    for keys, what, text, moment in _rule_texts(pipeline):
-        _check_text(text, what, keys, moment, owners, declared, findings)
+    for found in rule_steps(pipeline):
+        for keys, what, text in _rule_texts(found.rule):
+            _check_text(text, what, (*found.keys, *keys), found.moment, owners, declared, findings)
 
 
 def output_variables(action: ActionDeclaration) -> tuple[str, ...] | None:
@@ -91,20 +92,11 @@ def _fixed(action: ActionDeclaration) -> Iterator[tuple[Keys, str]]:
             yield ("outputArtifacts", index, "files", number), file
 
 
-def _rule_texts(pipeline: PipelineDeclaration) -> Iterator[tuple[Keys, str, str, tuple[int, int]]]:
-    for index, stage in enumerate(pipeline.stages):
-        for key, conditions, moment in (
-            ("beforeEntry", stage.before_entry, (index, 0)),
-            ("onSuccess", stage.on_success, (index, 1000)),
-            ("onFailure", stage.on_failure, (index, 1000)),
-        ):
-            for number, condition in enumerate(conditions.conditions if conditions else []):
-                for position, rule in enumerate(condition.rules):
-                    here: Keys = ("stages", index, key, "conditions", number, "rules", position)
-                    for name, value in rule.configuration.items():
-                        yield (*here, "configuration", name), f"{name} of rule {rule.name}", value, moment
-                    for place, command in enumerate(rule.commands):
-                        yield (*here, "commands", place), f"a command of rule {rule.name}", command, moment
+def _rule_texts(rule: RuleDeclaration) -> Iterator[tuple[Keys, str, str]]:
+    for name, value in rule.configuration.items():
+        yield ("configuration", name), f"{name} of rule {rule.name}", value
+    for index, command in enumerate(rule.commands):
+        yield ("commands", index), f"a command of rule {rule.name}", command
 
 
 def _check_text(

@@ -60,7 +60,7 @@ def computed_attributes(kind: str, entries: Mapping[str, Value], inputs: Inputs,
     name = entries.get(naming.argument)
     if name is None or not isinstance(name.raw, str):
         reason = name.chain if name is not None and name.is_unknown else ()
-        return _all_unknown(naming, kind, reason)
+        return _all_unknown(naming, reason)
     return _named(naming, name.raw, inputs, region)
 
 
@@ -72,21 +72,21 @@ def _named(naming: _Naming, name: str, inputs: Inputs, region: str) -> dict[str,
         known["id"] = known[naming.id]
     if naming.service == "ecr":
         known["registry_id"] = text(inputs.account_id)
-        known["repository_url"] = text(f"{inputs.account_id}.dkr.ecr.{region}.{dns_suffix(inputs)}/{name}")
+        known["repository_url"] = text(f"{inputs.account_id}.dkr.ecr.{region}.{inputs.url_suffix}/{name}")
     elif naming.service == "s3":
-        known["bucket_domain_name"] = text(f"{name}.s3.{dns_suffix(inputs)}")
-        known["bucket_regional_domain_name"] = text(f"{name}.s3.{region}.{dns_suffix(inputs)}")
+        known["bucket_domain_name"] = text(f"{name}.s3.{inputs.url_suffix}")
+        known["bucket_regional_domain_name"] = text(f"{name}.s3.{region}.{inputs.url_suffix}")
         known["region"] = text(region)
     elif naming.service == "codecommit":
-        host = f"git-codecommit.{region}.{dns_suffix(inputs)}/v1/repos/{name}"
+        host = f"git-codecommit.{region}.{inputs.url_suffix}/v1/repos/{name}"
         known["clone_url_http"], known["clone_url_ssh"] = text(f"https://{host}"), text(f"ssh://{host}")
     elif naming.service == "sqs":
-        url = text(f"https://sqs.{region}.{dns_suffix(inputs)}/{inputs.account_id}/{name}")
+        url = text(f"https://sqs.{region}.{inputs.url_suffix}/{inputs.account_id}/{name}")
         known["url"], known["id"] = url, url
     return known
 
 
-def _all_unknown(naming: _Naming, kind: str, reason: tuple[str, ...]) -> dict[str, Value]:
+def _all_unknown(naming: _Naming, reason: tuple[str, ...]) -> dict[str, Value]:
     if not reason:
         return {}
     return {name: unknown(*reason) for name in ("arn", "id", "repository_url")} if naming.service else {}
@@ -98,10 +98,6 @@ def _arn(naming: _Naming, name: str, inputs: Inputs, region: str) -> str:
     if naming.service == "ssm":
         name = name if name.startswith("/") else f"/{name}"
     return f"arn:{inputs.partition}:{naming.service}:{where}:{account}:{naming.prefix}{name}"
-
-
-def dns_suffix(inputs: Inputs) -> str:
-    return "amazonaws.com.cn" if inputs.partition == "aws-cn" else "amazonaws.com"
 
 
 def _role(entries: Mapping[str, Value], inputs: Inputs, region: str) -> dict[str, Value]:
@@ -147,8 +143,8 @@ def known_data(kind: str, entries: Mapping[str, Value], inputs: Inputs, region: 
             name = given if given is not None and not given.is_null else text(region)
             return {"name": name, "id": name, "region": name}
         case "aws_partition":
-            suffix = text(dns_suffix(inputs))
-            reverse = ".".join(reversed(dns_suffix(inputs).split(".")))
+            suffix = text(inputs.url_suffix)
+            reverse = ".".join(reversed(inputs.url_suffix.split(".")))
             partition = text(inputs.partition)
             return {"partition": partition, "id": partition, "dns_suffix": suffix, "reverse_dns_prefix": text(reverse)}
         case "aws_iam_policy_document":

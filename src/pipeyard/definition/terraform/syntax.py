@@ -9,7 +9,7 @@ from fractions import Fraction
 
 from msgspec import Struct
 
-from pipeyard.errors import InputError, Place
+from pipeyard.errors import Place
 
 
 class Source:
@@ -219,10 +219,6 @@ class Body(Struct, frozen=True):
 
     def of_type(self, *types: str) -> Iterator[Block]:
         return (block for block in self.blocks if block.type in types)
-
-
-def syntax_error(message: str, span: Span, hint: str = "") -> InputError:
-    return InputError(message, place=span.place, hint=hint)
 
 
 def keyword(expression: Expression) -> str:

@@ -104,7 +104,6 @@ NULL = Value(ANY, None)
 TRUE = Value(BOOL, True)
 FALSE = Value(BOOL, False)
 EMPTY_TUPLE = Value(TupleType(()), ())
-EMPTY_OBJECT = Value(ObjectType(()), {})
 
 
 def text(value: str) -> Value:

@@ -56,6 +56,11 @@ _is_rpm = re.compile(r"(?:var/lib|usr/lib/sysimage)/rpm/(?:rpmdb\.sqlite|Package
 _is_release = re.compile(r"(?:etc|usr/lib)/os-release").fullmatch
 
 
+def tells_of_packages(path: str) -> bool:
+    """Whether a file of this name is a record of packages; programs and archives tell by their content."""
+    return any(matches(path) for matches, _ in _RECORDS) or bool(_is_rpm(path) or _is_release(path))
+
+
 def inventory(files: Iterable[ScannedFile]) -> Sbom:
     """The packages of an image, from all its files in any order. Equal files give an equal answer.
 

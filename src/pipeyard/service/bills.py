@@ -1,7 +1,7 @@
 """The bill of materials of an image: its layers as files for the scan, what was found as an SPDX document."""
 
 import datetime
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from io import BytesIO
@@ -16,10 +16,12 @@ from pipeyard.threads import NEVER, Stop
 
 if TYPE_CHECKING:
     from pipeyard.image.build import BuiltPlatform
+    from pipeyard.image.layers import Entry
     from pipeyard.scan import ScannedFile
     from pipeyard.service.images import Images
 
 OpenLayer = Callable[[], AbstractContextManager[BinaryIO]]
+_MAX_NAMES = 4  # of one file that are looked at
 
 
 def bill_of_image(
@@ -66,19 +68,47 @@ def bill_of_layers(
 
 def _files(layers: Sequence[tuple[Digest, OpenLayer]], stop: Stop) -> Iterator["ScannedFile"]:
     from pipeyard.image.layers.visible import visible_entries
-    from pipeyard.scan import ScannedFile
+    from pipeyard.scan import tells_of_packages
 
+    linked: dict[int, dict[str, list[str]]] = {}  # of a layer: other names of a file that tell of packages
     for count, (at, entry) in enumerate(visible_entries([opener for _, opener in layers])):
         if count % 1000 == 0:
             stop.check()
+        path = entry.path.lstrip("/")
         if entry.kind == "file":
-            yield ScannedFile(
-                path=entry.path.lstrip("/"),
-                size=entry.size,
-                executable=bool(entry.mode & 0o111),
-                layer=layers[at][0],
-                open=entry.content if callable(entry.content) else BytesIO,
-            )
+            yield _file(entry, path, layers[at][0])
+        elif entry.kind == "hardlink" and tells_of_packages(path):
+            linked.setdefault(at, {}).setdefault(entry.link.lstrip("/"), []).append(path)
+    for at, names in linked.items():
+        yield from _linked_files(layers[at], names, stop)
+
+
+def _linked_files(
+    layer: tuple[Digest, OpenLayer], names: Mapping[str, Sequence[str]], stop: Stop
+) -> Iterator["ScannedFile"]:
+    """Files of a layer under their other names. The content comes by once, so a further name needs a further pass."""
+    from pipeyard.image.layers import read_entries
+
+    digest, opened = layer
+    for nth in range(min(_MAX_NAMES, max(len(paths) for paths in names.values()))):
+        stop.check()
+        with opened() as stream:
+            for entry in read_entries(stream.read):
+                paths = names.get(entry.path.lstrip("/"), ())
+                if entry.kind == "file" and nth < len(paths):
+                    yield _file(entry, paths[nth], digest)
+
+
+def _file(entry: "Entry", path: str, layer: Digest) -> "ScannedFile":
+    from pipeyard.scan import ScannedFile
+
+    return ScannedFile(
+        path=path,
+        size=entry.size,
+        executable=bool(entry.mode & 0o111),
+        layer=layer,
+        open=entry.content if callable(entry.content) else BytesIO,
+    )
 
 
 def _seconds(created: str | None) -> int:

@@ -1,4 +1,4 @@
-"""What is seen of a stack of layers: each path once, as the highest layer that has it shows it.
+"""What is seen of a stack of layers: each path as the highest layer that has it shows it.
 
 Layers are read as streams, the highest first, and no content is kept. Source: image-spec, layer.md, "Applying
 changesets".
@@ -21,12 +21,13 @@ def visible_entries(layers: Sequence[OpenLayer]) -> Iterator[tuple[int, Entry]]:
 
     `layers` come lowest first. An entry's content can be opened once, and before the next entry is asked for. Paths
     are relative; entries that would lie outside of the root are left out. Raises BadArchive, and InputError for more
-    entries than any real image has.
+    entries than any real image has. A layer that has a path several times, as none should, shows it as often.
     """
-    seen: set[str] = set()
+    seen: set[str] = set()  # in higher layers
     covered: set[str] = set()  # paths below which nothing of the lower layers shows; "PATH/" leaves PATH itself
     for at in range(len(layers) - 1, -1, -1):
         covering: set[str] = set()
+        here: set[str] = set()
         with layers[at]() as stream:
             for entry in read_entries(stream.read):
                 path = entry.path.lstrip("/")
@@ -36,13 +37,14 @@ def visible_entries(layers: Sequence[OpenLayer]) -> Iterator[tuple[int, Entry]]:
                     removed = removed_path(entry).lstrip("/")
                     covering.add(f"{removed}/" if is_opaque(entry) else removed)
                 elif path not in seen and not _is_covered(path, covered):
-                    seen.add(path)
+                    here.add(path)
                     if entry.kind != "dir":
                         covering.add(path)
-                    if len(seen) > _MAX_ENTRIES:
+                    if len(seen) + len(here) > _MAX_ENTRIES:
                         raise InputError(f"the image has more than {_MAX_ENTRIES} files")
                     yield at, entry
         covered |= covering
+        seen |= here
 
 
 def _is_covered(path: str, covered: set[str]) -> bool:

@@ -1,4 +1,4 @@
-"""The AWS endpoint: real AWS clients speak to this home as they would to ECR, STS and CodeBuild.
+"""The AWS endpoint: real AWS clients speak to this home as they would to ECR, STS, CodeBuild and CodePipeline.
 
     front         one port for the registry (/v2/) and the AWS services, as an ASGI application
     endpoint      one call: who is it, which operation, is the input right, the answer on the wire

@@ -2,10 +2,12 @@
 
 import hmac
 import secrets
+import threading
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -21,6 +23,9 @@ from pipeyard.registry.server.asgi import App
 from pipeyard.registry.server.serving import kept_secret
 from pipeyard.registry.store import ContentStore
 from pipeyard.settings import Settings
+
+if TYPE_CHECKING:
+    from pipeyard.engine import Engine
 
 
 class Opened(Struct, frozen=True, kw_only=True):
@@ -62,6 +67,7 @@ def open_endpoint(
         sparse=sparse,
         run_build=run_build,
         running=running,
+        engine=_engine_once(settings, store, lifetime),
     )
 
     def verify(name: str, password: str) -> Caller | None:
@@ -74,6 +80,25 @@ def open_endpoint(
         wrap=lambda registry: front(registry, is_aws, lambda call: respond(parts, call)),
         credentials=credentials,
     )
+
+
+def _engine_once(settings: Settings, store: ContentStore, lifetime: ExitStack) -> Callable[[], "Engine"]:
+    """Opens at the first call: SQLAlchemy is slow to import, and a build's `docker login` does not need it."""
+    lock = threading.Lock()
+    found: list[Engine] = []
+
+    def engine() -> "Engine":
+        with lock:
+            if not found:
+                from pipeyard.engine.engine import Engine
+                from pipeyard.engine.store import open_store
+
+                states = open_store(settings.database_url)
+                lifetime.callback(states.close)
+                found.append(Engine(states, now_ms=store.now_ms, new_id=lambda: str(uuid.uuid4())))
+            return found[0]
+
+    return engine
 
 
 def _kept_key(path: Path, settings: Settings) -> Mapping[str, str]:

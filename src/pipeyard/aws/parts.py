@@ -1,7 +1,7 @@
 """Everything that the operations can touch, chosen once by whoever serves."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
@@ -9,6 +9,9 @@ from pipeyard.aws.identities import AccessKeys
 from pipeyard.aws.records import Records
 from pipeyard.aws.running import RunningBuilds
 from pipeyard.registry.store import ContentStore
+
+if TYPE_CHECKING:
+    from pipeyard.engine import Engine
 
 
 class StartedBuild(Struct, frozen=True, kw_only=True):
@@ -38,4 +41,5 @@ class Parts(Struct, frozen=True, kw_only=True):
     sparse: bool = True  # PutImage before its layers, as for the registry
     run_build: BuildRunner | None = None  # without one every build fails at once, and says so
     running: RunningBuilds
+    engine: Callable[[], "Engine"]  # one that asks and looks; opened at the first call
     proxy_endpoint: str = ""  # what GetAuthorizationToken names; empty: ECR's own host name

@@ -8,7 +8,7 @@ from xml.sax.saxutils import escape
 
 from pipeyard.aws.calls import HttpCall
 from pipeyard.aws.refusals import AwsError
-from pipeyard.aws.shapes import JSON, members
+from pipeyard.aws.shapes import JSON, in_ms, members
 
 if TYPE_CHECKING:
     from botocore.model import OperationModel, Shape
@@ -113,7 +113,7 @@ def _element(name: str, shape: "Shape", value: Any) -> str:
                 _element(shape.member.serialization.get("name", "member"), shape.member, each) for each in value
             )
         case "timestamp":
-            inner = datetime.fromtimestamp(value // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            inner = datetime.fromtimestamp(in_ms(value) // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         case "blob":
             inner = JSON.write_blob(value)
         case "boolean":

@@ -7,6 +7,7 @@ import re
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -90,7 +91,7 @@ def write(shape: "Shape", value: Any, notation: Notation) -> Any:
         case "map":
             return {str(key): write(shape.value, each, notation) for key, each in value.items()}
         case "timestamp":
-            return notation.write_time(value)
+            return notation.write_time(in_ms(value))
         case "blob":
             return notation.write_blob(value)
         case kind:
@@ -106,6 +107,11 @@ def members(shape: "Shape", value: Mapping[str, Any]) -> Iterator[tuple[str, "Sh
             raise TypeError(f"{shape.name} has no member {name}")
         if each is not None:
             yield name, shape.members[name], each
+
+
+def in_ms(value: int | datetime) -> int:
+    """The engine's views have aware datetimes; everybody else milliseconds."""
+    return round(value.timestamp() * 1000) if isinstance(value, datetime) else value
 
 
 def complaint(code: str, broken: tuple[Broken, ...]) -> AwsError:

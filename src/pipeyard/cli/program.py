@@ -21,7 +21,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "reject": ("pipeyard.cli.answers:reject", "Reject a manual approval that waits."),
     "retry": ("pipeyard.cli.retry", "Resume a failed or stopped execution."),
     "stop": ("pipeyard.cli.answers:stop", "Stop an execution."),
-    "serve": ("pipeyard.cli.serve", "Serve the published images over HTTP."),
+    "serve": ("pipeyard.cli.serve", "Serve the published images, and AWS clients, over HTTP."),
     "demo": ("pipeyard.cli.demo", "See the main job on the embedded defaults, offline, from nothing."),
 }
 

@@ -21,6 +21,6 @@ def command(
     tls_cert: Path | None,
     tls_key: Path | None,
 ) -> int:
-    """Serve the published images under /v2/, and ECR, STS and CodeBuild to AWS clients (AWS_ENDPOINT_URL)."""
+    """Serve the published images under /v2/, and ECR, STS, CodeBuild and CodePipeline to AWS clients."""
     serve_registry(host, port, anonymous=anonymous, tls_cert=tls_cert, tls_key=tls_key, with_aws=True)
     return 0

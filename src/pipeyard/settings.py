@@ -22,6 +22,7 @@ class RegistrySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """One upstream registry, `[registries."docker.io"]`."""
 
     mirror: str = ""  # base URL asked first
+    address: str = ""  # base URL where the registry really is: a tunnel, or what stands in for it
     insecure: bool = False  # plain HTTP, or TLS that is not verified
     proxy: bool = False  # the embedded registry pulls through and keeps what it fetched
     ca_file: str = ""
@@ -39,7 +40,6 @@ class UserSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     expires: Annotated[datetime, Meta(tz=True)] | None = None  # 2030-01-31T00:00:00Z
 
 
-class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class ProjectSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A CodeBuild project that no definition declares, `[projects.NAME]`."""
 
@@ -50,6 +50,7 @@ class ProjectSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     timeout_minutes: int = 60
 
 
+class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything that an operator may choose. `origins` tells of each value where it came from."""
 
     home: Path
@@ -64,10 +65,10 @@ class ProjectSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     region: str = "us-east-1"
     imports: dict[str, str] = {}  # what other stacks export, for Fn::ImportValue
     ssm_parameters: dict[str, str] = {}  # values of Parameter Store that definitions name
-    access_keys: dict[str, str] = {}  # id -> secret, for the AWS endpoint
     secrets: dict[str, str] = {}  # values of Secrets Manager that buildspecs name
     projects: dict[str, ProjectSettings] = {}  # CodeBuild projects by name
     build_images: dict[str, str] = {}  # a CodeBuild environment's image -> an image's name, or host
+    access_keys: dict[str, str] = {}  # id -> secret, for the AWS endpoint
     users: dict[str, UserSettings] = {}  # name -> password and rights, for the embedded registry
     create_on_push: bool = True  # a push into the embedded registry makes its repository
     create_repository: bool = False  # publishing to ECR creates what is missing

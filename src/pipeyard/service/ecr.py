@@ -1,6 +1,7 @@
 """Amazon ECR as a destination: whose registry it is, its login, and repositories that are made when missing.
 
-Source: ECR API, GetAuthorizationToken, DescribeRepositories, CreateRepository; ECR Public API, the same.
+Source: ECR API, GetAuthorizationToken, DescribeRepositories, CreateRepository; ECR Public API, the same. ECR itself
+tells where a repository is (repositoryUri), so every partition and every service with ECR's API is right.
 """
 
 import base64
@@ -14,16 +15,23 @@ from typing import Any
 from msgspec import Struct
 
 from pipeyard.errors import RegistryError
-from pipeyard.registry.credentials import Credential
-from pipeyard.registry.reference import Reference
+from pipeyard.registry.credentials import Anonymous, Credential, Keychain
+from pipeyard.registry.reference import Reference, parse_reference
 
-PRIVATE_HOST = re.compile(r"(?P<account>\d{12})\.dkr\.ecr(?:-fips)?\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(?:\.cn)?")
+PRIVATE_HOST = re.compile(
+    r"(?P<account>\d{12})\.dkr[.-]ecr(?:-fips)?\.(?P<region>[a-z0-9-]+)"
+    r"\.(?:amazonaws\.(?:com(?:\.cn)?|eu)|on\.(?:aws|amazonwebservices\.com\.cn)"
+    r"|sc2s\.sgov\.gov|c2s\.ic\.gov|cloud\.adc-e\.uk|csp\.hci\.ic\.gov)"
+)
 PUBLIC_HOST = "public.ecr.aws"
 _PUBLIC_REGION = "us-east-1"  # ECR Public has its API there alone
-_RENEW_BEFORE_S = 600
+_RENEW_BEFORE_S = 4200  # the client uses a login that it was given for up to an hour
 
 Clients = Callable[[str, str], Any]
 """(service, region) -> botocore client; an empty region is the session's own. Handed in, so that tests choose it."""
+
+
+_REGION = ("region", ["AWS_REGION", "AWS_DEFAULT_REGION"], None, None)  # all tools of AWS but botocore read the first
 
 
 def session_clients() -> Clients:
@@ -36,7 +44,7 @@ def session_clients() -> Clients:
 
         with lock:
             if (service, region) not in made:
-                session = get_session()
+                session = get_session({"region": _REGION})
                 made[service, region] = session.create_client(service, region_name=region or None)
             return made[service, region]
 
@@ -44,24 +52,39 @@ def session_clients() -> Clients:
 
 
 class EcrKeychain:
-    """Logs in to ECR hosts with a token from GetAuthorizationToken, renewed before it ends."""
+    """Logs in to ECR hosts with a token from GetAuthorizationToken, renewed before it ends.
 
-    def __init__(self, clients: Clients, now_s: Callable[[], float] = time.time) -> None:
+    `otherwise` answers for all other hosts, and for ECR's when AWS gives no token: what `docker login` left there is
+    good for twelve hours, so AWS is asked first.
+    """
+
+    def __init__(
+        self, clients: Clients, otherwise: Keychain | None = None, now_s: Callable[[], float] = time.time
+    ) -> None:
         self._clients = clients
+        self._otherwise = otherwise or Anonymous()
         self._now_s = now_s
         self._lock = threading.Lock()  # guards tokens
         self._tokens: dict[str, tuple[Credential, float]] = {}
 
     def credential(self, host: str, repository: str) -> Credential | None:
-        """None for hosts that are not ECR's, and for ECR Public when there are no AWS credentials."""
-        del repository
+        """Raises RegistryError when AWS refuses and nobody else knows a login; ECR Public is then read anonymously."""
         private = PRIVATE_HOST.fullmatch(host)
         if private is None and host != PUBLIC_HOST:
-            return None
+            return self._otherwise.credential(host, repository)
+        try:
+            return self._token(host, private["region"] if private else "")
+        except RegistryError:
+            found = self._otherwise.credential(host, repository)
+            if found is None and private is not None:
+                raise
+            return found
+
+    def _token(self, host: str, region: str) -> Credential:
         with self._lock:
             known = self._tokens.get(host)
             if known is None or known[1] - _RENEW_BEFORE_S < self._now_s():
-                known = self._login(host, private["region"] if private else "")
+                known = self._login(host, region)
                 self._tokens[host] = known
         return known[0]
 
@@ -72,7 +95,7 @@ class EcrKeychain:
             else:
                 data = self._clients("ecr-public", _PUBLIC_REGION).get_authorization_token()["authorizationData"]
         name, _, password = base64.b64decode(data["authorizationToken"]).decode().partition(":")
-        return Credential(username=name, password=password), data["expiresAt"].timestamp()
+        return Credential(username=name, password=password, origin="AWS"), data["expiresAt"].timestamp()
 
 
 class EcrRegistry(Struct, frozen=True, kw_only=True):
@@ -85,18 +108,17 @@ class EcrRegistry(Struct, frozen=True, kw_only=True):
         """Where the repository is; it is there afterwards. Raises RegistryError with what to do when it is not."""
         if registry_type == "public":
             return self._public(repository)
-        with _explained("find out whose AWS account this is"):
-            account = self.clients("sts", "").get_caller_identity()["Account"]
-        ecr = self.clients("ecr", "")
+        with _explained("reach ECR"):
+            ecr = self.clients("ecr", "")
         region = ecr.meta.region_name
-        suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
-        self._ensure(ecr, repository, f"aws ecr create-repository --repository-name {repository} --region {region}")
-        return Reference(f"{account}.dkr.ecr.{region}.{suffix}", repository)
+        return self._there(
+            ecr, repository, f"aws ecr create-repository --repository-name {repository} --region {region}"
+        )
 
     def _public(self, repository: str) -> Reference:
         """ECRRepositoryName may hold the registry's alias already (`alias/name`)."""
-        ecr = self.clients("ecr-public", _PUBLIC_REGION)
         with _explained("find the alias of the public registry"):
+            ecr = self.clients("ecr-public", _PUBLIC_REGION)
             aliases = [
                 alias["name"]
                 for registry in ecr.describe_registries()["registries"]
@@ -108,15 +130,17 @@ class EcrRegistry(Struct, frozen=True, kw_only=True):
                 "this AWS account has no public registry", hint="create a public repository in ECR first"
             )
         name = repository.removeprefix(f"{aliases[0]}/")
-        self._ensure(ecr, name, f"aws ecr-public create-repository --repository-name {name} --region {_PUBLIC_REGION}")
-        return Reference(PUBLIC_HOST, f"{aliases[0]}/{name}")
+        return self._there(
+            ecr, name, f"aws ecr-public create-repository --repository-name {name} --region {_PUBLIC_REGION}"
+        )
 
-    def _ensure(self, client: Any, repository: str, command: str) -> None:
+    def _there(self, client: Any, repository: str, command: str) -> Reference:
+        """Where ECR says that the repository is. `command` makes it by hand."""
         from botocore.exceptions import ClientError
 
         with _explained(f"look for the repository {repository}"):
             try:
-                client.describe_repositories(repositoryNames=[repository])
+                found = client.describe_repositories(repositoryNames=[repository])["repositories"][0]
             except ClientError as error:
                 if error.response["Error"]["Code"] != "RepositoryNotFoundException":
                     raise
@@ -126,7 +150,16 @@ class EcrRegistry(Struct, frozen=True, kw_only=True):
                         code="RepositoryNotFoundException",
                         hint=f"create it ({command}), or set create_repository = true",
                     ) from error
-                client.create_repository(repositoryName=repository)
+                found = _created(client, repository)
+        parsed = parse_reference(found["repositoryUri"], default_tag="")
+        return Reference(parsed.host, parsed.repository)
+
+
+def _created(client: Any, repository: str) -> Any:
+    try:
+        return client.create_repository(repositoryName=repository)["repository"]
+    except client.exceptions.RepositoryAlreadyExistsException:  # by another run, at this moment
+        return client.describe_repositories(repositoryNames=[repository])["repositories"][0]
 
 
 @contextmanager

@@ -181,7 +181,7 @@ def published_reference(publish: str, repository: str) -> Reference:
 def open_images(settings: Settings, environ: Mapping[str, str]) -> Iterator[Images]:
     """Everything that builds and publishing need, for the block. `environ` says where credentials and proxies are."""
     from pipeyard.registry.client import access_from, open_registries
-    from pipeyard.registry.credentials import FirstOf, keychain_from
+    from pipeyard.registry.credentials import keychain_from
     from pipeyard.service.ecr import EcrKeychain, session_clients
     from pipeyard.service.embedded import open_content_store
 
@@ -191,7 +191,7 @@ def open_images(settings: Settings, environ: Mapping[str, str]) -> Iterator[Imag
         registries=settings.registries,
         environ=environ,
     )
-    keychain = FirstOf([keychain_from(environ), EcrKeychain(session_clients())])
+    keychain = EcrKeychain(session_clients(), otherwise=keychain_from(environ))
     with ExitStack() as parts:
         store = open_content_store(settings)
         parts.callback(store.close)

@@ -12,6 +12,8 @@ from pipeyard.registry.client.uploads import Patience, push_blob
 from pipeyard.registry.exchange import Document, Offer, Published
 from pipeyard.threads import Crew, Stop, StopSignal, crew
 
+_FIXED = (400, 403, 409)  # with which registries refuse to move a tag
+
 
 class RemoteDestination:
     """A Destination over one repository. Blobs travel on a crew of `uploads` threads from the first offer on.

@@ -59,6 +59,14 @@ def _hint(status: int, code: str, said: str, host: str, name: str, doing: str) -
     is_ecr = ".dkr.ecr" in host or host == "public.ecr.aws"
     if status == 401:
         return f"does {name} exist? if it is private, log in with `docker login {host}` or `podman login {host}`"
+    if "IMMUTABLE" in code.upper() or "immutable" in said.lower() or code == "TAG_INVALID":
+        repository = name.partition("/")[2]
+        let = f"aws ecr put-image-tag-mutability --repository-name {repository} --image-tag-mutability MUTABLE"
+        return "the repository does not let a tag move; use another tag" + (
+            f", or let it move: {let}" if is_ecr else ""
+        )
+    if status == 403 and "expired" in said.lower():
+        return f"log in to {host} again"
     if status == 403:
         return f"the login for {host} may not do this with {name}"
     if status == 404 and pushing:
@@ -72,8 +80,6 @@ def _hint(status: int, code: str, said: str, host: str, name: str, doing: str) -
         return f"list what is there with `pipeyard image ls {name}`"
     if status == 405 or code == "UNSUPPORTED":
         return "the registry does not allow this; deleting often has to be switched on there"
-    if "IMMUTABLE" in code.upper() or "immutable" in said.lower() or code == "TAG_INVALID":
-        return "the repository does not let a tag move; use another tag"
     if status == 413:
         return "the registry, or a proxy before it, limits the size of an upload"
     if status == 429:

@@ -123,7 +123,7 @@ def decode_manifest(data: bytes, media_type: str = "") -> ImageManifest | ImageI
     """
     try:
         document = msgspec.json.decode(data)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"not a manifest: {error}") from error
     if not isinstance(document, dict):
         raise InputError("not a manifest: its JSON is no object")
@@ -154,5 +154,5 @@ def decode_config(data: bytes) -> ImageConfig:
     """An image configuration. Raises InputError when it is none."""
     try:
         return msgspec.json.decode(data, type=ImageConfig)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"not an image configuration: {error}") from error

@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.error import HTTPError
+from urllib.parse import quote, urlsplit
 from urllib.request import Request, urlopen
 
 import pytest
@@ -11,7 +12,12 @@ from botocore.auth import SigV4Auth, SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from pipeyard.aws.calls import HttpCall
+from pipeyard.aws.signatures import BadSignature, check_signature, read_signature
 from tests.aws.conftest import ACCOUNT, KEY, SECRET_KEY, Yard, code_of
 
 TARGET = "AmazonEC2ContainerRegistry_V20150921.DescribeRepositories"
@@ -168,3 +174,43 @@ def test_nobody_gets_credentials_for_an_identity_that_nobody_vouched_for(yard: Y
             RoleArn=f"arn:aws:iam::{ACCOUNT}:role/deployer", RoleSessionName="build", WebIdentityToken="x" * 20
         )
     assert code_of(error) == "InvalidIdentityToken"
+
+
+texts = st.text(min_size=1, max_size=12)
+
+
+@given(st.dictionaries(texts, texts, max_size=4), st.binary(max_size=50), st.text("ab \t", max_size=9), st.booleans())
+def test_whatever_botocore_signs_is_accepted_and_a_changed_byte_is_not(
+    query: dict[str, str], body: bytes, spaced: str, presigned: bool
+) -> None:
+    if any(key.startswith("X-Amz-") for key in query):
+        return
+    encoded = "&".join(f"{quote(key, safe='')}={quote(value, safe='')}" for key, value in query.items())
+    path = "/service/Some_Thing/operation/Do"
+    credentials = Credentials(KEY, SECRET_KEY, "a token" if spaced else None)
+    request = AWSRequest(
+        method="GET" if presigned else "POST",
+        url=f"http://example.com{path}?{encoded}",
+        data=b"" if presigned else body,
+        headers={} if presigned else {"X-Amz-Spaced": f"x{spaced}y"},
+    )
+    kind = SigV4QueryAuth if presigned else SigV4Auth
+    kind(credentials, "ecr", "us-east-1").add_auth(request)
+    call = HttpCall(
+        method=request.method,
+        path=path,
+        query=urlsplit(request.url).query,
+        headers=[("host", "example.com"), *((name.lower(), value) for name, value in request.headers.items())],
+        body=b"" if presigned else body,
+    )
+    claimed = read_signature(call)
+    now_s = datetime.now(UTC).timestamp()
+    check_signature(call, claimed, SECRET_KEY, now_s)
+    for other in (
+        replace(call, body=call.body + b"x"),
+        replace(call, path=f"{path}s"),
+        replace(call, query=f"{call.query}&more=1"),
+        replace(call, method="PUT"),
+    ):
+        with pytest.raises(BadSignature):
+            check_signature(other, claimed, SECRET_KEY, now_s)

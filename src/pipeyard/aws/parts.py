@@ -42,4 +42,3 @@ class Parts(Struct, frozen=True, kw_only=True):
     run_build: BuildRunner | None = None  # without one every build fails at once, and says so
     running: RunningBuilds
     engine: Callable[[], "Engine"]  # one that asks and looks; opened at the first call
-    proxy_endpoint: str = ""  # what GetAuthorizationToken names; empty: ECR's own host name

@@ -36,7 +36,7 @@ def get_authorization_token(parts: Parts, caller: Caller, request: dict[str, Any
             {
                 "authorizationToken": b64encode(login.encode()).decode(),
                 "expiresAt": expires_ms,
-                "proxyEndpoint": parts.proxy_endpoint or host,
+                "proxyEndpoint": host,
             }
         )
     return {"authorizationData": data}

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pipeyard.cli.options import progress_option
 from pipeyard.cli.results import show_published
 from pipeyard.cli.start import become_builder, environment, settings_from, stopped_by_signals
-from pipeyard.cli.terminal import MODES, observer_for
+from pipeyard.cli.terminal import observer_for
 from pipeyard.plain_lines import duration_text
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 @click.command("demo")
 @click.option("--folder", type=click.Path(path_type=Path), help="Work here and keep everything.")
-@click.option("--progress", type=click.Choice(MODES), default="auto", help="How progress is shown on stderr.")
+@progress_option
 def command(folder: Path | None, progress: str) -> int:
     """See a small web service go from a git repository to a published image that answers, twice; offline."""
     become_builder()

@@ -3,8 +3,8 @@
 from datetime import UTC, datetime
 
 import click
-import msgspec
 
+from pipeyard.cli.documents import write_json
 from pipeyard.cli.results import status_text
 from pipeyard.cli.start import environment, settings_from
 from pipeyard.service import Pipeyard
@@ -29,7 +29,7 @@ def command(pipeline: str | None, limit: int, as_json: bool) -> int:
             }
             for record in records
         ]
-        click.echo(msgspec.json.format(msgspec.json.encode({"pipelineExecutionSummaries": summaries})).decode())
+        write_json({"pipelineExecutionSummaries": summaries})
         return 0
     for record in records:
         execution = record.execution

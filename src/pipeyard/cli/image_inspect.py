@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeyard.cli.image_places import opened_images, place, platform_option, registry_options, shelf
+from pipeyard.cli.image_places import opened_images, place, registry_options, shelf
+from pipeyard.cli.options import platform_option
 
 if TYPE_CHECKING:
     from pipeyard.oci import Descriptor

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeyard.cli.image_places import json_option, opened_images, place, registry_options
+from pipeyard.cli.image_places import opened_images, place, registry_options
+from pipeyard.cli.options import json_option
 
 if TYPE_CHECKING:
     from pipeyard.registry.catalog import ImageRecord

@@ -36,13 +36,6 @@ def registry_options(command: Command) -> Command:
     return mirror(insecure(command))
 
 
-progress_option = click.option(
-    "--progress", type=click.Choice(["auto", "plain", "json", "quiet"]), default="auto", help="How progress is shown."
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-platform_option = click.option("--platform", metavar="OS/ARCH", help="Of a multi-platform image, the one for this.")
-
-
 @contextmanager
 def opened_images(mirrors: tuple[str, ...], insecure: tuple[str, ...]) -> Iterator["Images"]:
     """The parts that the settings choose, for one command."""

@@ -2,24 +2,16 @@
 
 import click
 
-from pipeyard.cli.image_places import (
-    copy,
-    json_option,
-    opened_images,
-    place,
-    platform_option,
-    progress_option,
-    registry_options,
-    show,
-)
+from pipeyard.cli.image_places import copy, opened_images, place, registry_options, show
+from pipeyard.cli.options import all_platforms_option, json_option, platform_option, progress_option, referrers_option
 
 
 @click.command("pull")
 @click.argument("image")
 @click.argument("target", required=False)
-@click.option("--all", "all_platforms", is_flag=True, help="All platforms of the image (otherwise this machine's).")
+@all_platforms_option
 @platform_option
-@click.option("--referrers", is_flag=True, help="Also signatures, SBOMs and whatever else refers to the image.")
+@referrers_option
 @progress_option
 @json_option
 @registry_options

@@ -2,23 +2,15 @@
 
 import click
 
-from pipeyard.cli.image_places import (
-    copy,
-    json_option,
-    opened_images,
-    place,
-    platform_option,
-    progress_option,
-    registry_options,
-    show,
-)
+from pipeyard.cli.image_places import copy, opened_images, place, registry_options, show
+from pipeyard.cli.options import json_option, platform_option, progress_option, referrers_option
 
 
 @click.command("push")
 @click.argument("image")
 @click.argument("target", required=False)
 @platform_option
-@click.option("--referrers", is_flag=True, help="Also signatures, SBOMs and whatever else refers to the image.")
+@referrers_option
 @progress_option
 @json_option
 @registry_options

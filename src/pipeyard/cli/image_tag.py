@@ -2,7 +2,8 @@
 
 import click
 
-from pipeyard.cli.image_places import copy, json_option, opened_images, place, registry_options, show
+from pipeyard.cli.image_places import copy, opened_images, place, registry_options, show
+from pipeyard.cli.options import json_option
 
 
 @click.command("tag")

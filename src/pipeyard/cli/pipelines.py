@@ -1,8 +1,8 @@
 """`pipeyard pipelines`: the pipelines that have run here, each with its latest execution."""
 
 import click
-import msgspec
 
+from pipeyard.cli.documents import write_json
 from pipeyard.cli.results import status_text
 from pipeyard.cli.start import environment, settings_from
 from pipeyard.service import Pipeyard
@@ -18,7 +18,7 @@ def command(as_json: bool) -> int:
             {"name": name, "latestExecution": latest and {"id": latest.execution.id, "status": latest.execution.status}}
             for name, latest in found
         ]
-        click.echo(msgspec.json.format(msgspec.json.encode({"pipelines": rows})).decode())
+        write_json({"pipelines": rows})
         return 0
     for name, latest in found:
         ended = f"{status_text(latest.execution.status)}  {latest.execution.id}" if latest else "never ran"

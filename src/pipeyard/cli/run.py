@@ -1,16 +1,16 @@
 """`pipeyard run`: a definition becomes an execution, shown while it goes on."""
 
-import sys
 from pathlib import Path
 
 import click
-import msgspec
 
 from pipeyard.cli.complaints import show_problems
+from pipeyard.cli.documents import write_json
 from pipeyard.cli.inputs import definition_inputs, inputs_from
+from pipeyard.cli.options import approve_option, json_option, progress_option
 from pipeyard.cli.results import show_outcome, show_plan
 from pipeyard.cli.start import become_builder, environment, pairs, settings_from, stopped_by_signals, working_folder
-from pipeyard.cli.terminal import MODES, observer_for
+from pipeyard.cli.terminal import observer_for
 from pipeyard.errors import Problem
 from pipeyard.service.outcome import Outcome
 from pipeyard.service.preflight import RunRequest
@@ -29,10 +29,10 @@ from pipeyard.service.preflight import RunRequest
 @click.option("--variable", "variables", multiple=True, metavar="NAME=VALUE", help="A pipeline variable.")
 @click.option("--publish", metavar="embedded|ecr|HOST[/PREFIX]", help="Where images go. Default: embedded.")
 @click.option("--until", default="", metavar="STAGE", help="The last stage to run.")
-@click.option("--approve", is_flag=True, help="Approve every manual approval beforehand.")
+@approve_option
 @click.option("--plan", "only_plan", is_flag=True, help="Show what would happen; publish nothing.")
-@click.option("--json", "as_json", is_flag=True, help="The result as one JSON document on stdout.")
-@click.option("--progress", type=click.Choice(MODES), default="auto", help="How progress is shown on stderr.")
+@json_option
+@progress_option
 def command(
     path: Path,
     parameters: tuple[str, ...],
@@ -69,16 +69,13 @@ def command(
         return 2 if _has_errors(problems) else 0
 
     become_builder()
-    from pipeyard.service import Approval, Pipeyard
-
-    def ask(approval: Approval) -> bool | None:
-        return True if approve else None
+    from pipeyard.service.yard import Pipeyard, agree, nobody
 
     with stopped_by_signals() as stop, observer_for(progress) as observe:
         yard = Pipeyard(settings, environment(), observe)
         ready = yard.prepare(path, inputs, request, working_folder(), stop)
         show_problems(ready.warnings)
-        outcome = yard.run(ready, stop, ask)
+        outcome = yard.run(ready, stop, agree if approve else nobody)
     _show(outcome, as_json=as_json, planned=False)
     return 0 if outcome.status == "Succeeded" else 1
 
@@ -94,7 +91,3 @@ def _show(outcome: Outcome, *, as_json: bool, planned: bool) -> None:
         show_plan(outcome)
     else:
         show_outcome(outcome)
-
-
-def write_json(outcome: Outcome) -> None:
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(outcome)).decode() + "\n")

@@ -2,8 +2,8 @@
 
 import click
 
+from pipeyard.cli.documents import write_json
 from pipeyard.cli.results import show_outcome
-from pipeyard.cli.run import write_json
 from pipeyard.cli.start import environment, settings_from
 from pipeyard.service import Pipeyard
 

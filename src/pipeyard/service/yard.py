@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from pipeyard.definition.places import NO_INPUTS, Inputs
 from pipeyard.definition.reading import read
+from pipeyard.errors import InputError
 from pipeyard.progress import Observer, ignore
 from pipeyard.service.choices import Choices, keep_choices
 from pipeyard.service.logs import read_log
@@ -41,7 +42,13 @@ AskPerson = Callable[[Approval], bool | None]
 
 
 def nobody(approval: Approval) -> bool | None:
+    """There is nobody to ask."""
     return None
+
+
+def agree(approval: Approval) -> bool | None:
+    """Approves everything."""
+    return True
 
 
 class Pipeyard:
@@ -110,8 +117,6 @@ class Pipeyard:
         """Newest first. Raises InputError when no pipeline has that name."""
         with self._store() as store:
             if pipeline is not None and pipeline not in store.pipelines():
-                from pipeyard.errors import InputError
-
                 known = ", ".join(store.pipelines()) or "none"
                 raise InputError(f"there is no pipeline {pipeline!r}", hint=f"there are {known}")
             return store.executions(pipeline, limit=limit)
@@ -189,8 +194,6 @@ def _answer(
 
 def find_execution(store: "Store", execution_id: str) -> "ExecutionRecord":
     """By the whole id or an unambiguous beginning. Raises InputError."""
-    from pipeyard.errors import InputError
-
     record = store.execution(execution_id)
     if record is not None:
         return record

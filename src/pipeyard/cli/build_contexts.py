@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from pipeyard.errors import InputError
 
@@ -17,11 +17,16 @@ if TYPE_CHECKING:
 
 
 class Context(Struct, frozen=True, kw_only=True):
-    """`folder` None: there is only a Dockerfile, `text`. `committed_s` is a git commit's time."""
+    """`folder` None: there is only a Dockerfile, `text`. `committed_s` is a git commit's time.
+
+    `origin` and `digest` say where it was fetched from, and what was there.
+    """
 
     folder: Path | None = None
     text: bytes | None = None
     committed_s: int | None = None
+    origin: str = ""
+    digest: str = ""
 
 
 @contextmanager
@@ -46,15 +51,16 @@ def opened_context(text: str, here: Path, home: Path, stop: "StopSignal") -> Ite
             folder = Path(name, git.subfolder).resolve()
             if not folder.is_relative_to(Path(name).resolve()) or not folder.is_dir():
                 raise InputError(f"{git.remote} has no folder {git.subfolder}")
-            yield Context(folder=folder, committed_s=revision.committed_s)
+            digest = f"{'sha256' if len(revision.commit_id) == 64 else 'sha1'}:{revision.commit_id}"
+            yield Context(folder=folder, committed_s=revision.committed_s, origin=text, digest=digest)
     elif text.startswith(("http://", "https://")):
         from pipeyard.image.build.downloads import download
 
         with tempfile.TemporaryDirectory(prefix="pipeyard-download-") as name:
             file = Path(name, "context")
-            download(text, file, checksum="", stop=stop)
+            digest = download(text, file, checksum="", stop=stop)
             with _from_bytes(file.read_bytes()) as context:
-                yield context
+                yield structs.replace(context, origin=text, digest=digest)
     else:
         folder = here / text
         if not folder.is_dir():

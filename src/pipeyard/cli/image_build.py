@@ -99,7 +99,7 @@ def command(**options: Any) -> int:
 
 def _request(options: dict[str, Any], context: Context) -> "BuildRequest":
     from pipeyard.cli.build_caches import cache_source, is_inline
-    from pipeyard.image.build import BuildRequest, Limits
+    from pipeyard.image.build import BuildRequest, ContextOrigin, Limits
     from pipeyard.image.dockerfile.quantities import parse_size
 
     folder = working_folder()
@@ -123,6 +123,7 @@ def _request(options: dict[str, Any], context: Context) -> "BuildRequest":
     }
     return BuildRequest(
         context=context.folder,
+        context_origin=ContextOrigin(context.origin, context.digest) if context.digest else None,
         dockerfile=dockerfile,
         dockerfile_text=text,
         target=options["target"],

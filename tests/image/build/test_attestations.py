@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from pipeyard.errors import InputError
-from pipeyard.image.build import Built, BuiltPlatform, Provenance, Secret
+from pipeyard.image.build import Built, BuiltPlatform, ContextOrigin, Provenance, Secret
 from pipeyard.image.build.attestations import PROVENANCE, SPDX
 from pipeyard.image.build.exports import oci_layout
 from pipeyard.oci import ImageIndex, ImageManifest, decode_manifest, digest_of, parse_platform
@@ -153,3 +153,15 @@ def test_an_image_layout_holds_the_attestations(yard: Yard) -> None:
 def test_an_sbom_without_a_scanner_is_refused(yard: Yard) -> None:
     with pytest.raises(InputError, match="scanned"):
         yard.build(_FILE, {"f": "f"}, sbom=True)
+
+
+def test_a_context_that_was_fetched_is_a_material_and_leaves_nothing_unknown(yard: Yard) -> None:
+    said = _provenance(yard, context_origin=ContextOrigin("https://me:pw@example.com/r.git#main", "sha1:" + "a" * 40))
+    material = {"uri": "https://example.com/r.git#main", "digest": {"sha1": "a" * 40}}
+    definition = said["buildDefinition"]
+    assert definition["resolvedDependencies"] == [material]
+    assert definition["externalParameters"]["configSource"] == {**material, "path": "Dockerfile"}
+    assert "locals" not in definition["externalParameters"]["request"]
+    metadata = said["runDetails"]["metadata"]
+    assert metadata["buildkit_completeness"]["resolvedDependencies"]
+    assert metadata["buildkit_hermetic"]

@@ -49,8 +49,11 @@ def provenance(
     whole = options.mode == "max"
     arguments, complete = _arguments(request, whole=whole)
     asked: dict[str, Any] = {"frontend": "dockerfile.v0", "args": arguments}
+    origin = request.context_origin
     locals_ = sorted({one.name or "context" for one in _operations(graph) if isinstance(one, ContextFiles)})
-    if locals_ or request.context is not None:
+    if origin is not None:
+        locals_ = [name for name in locals_ if name != "context"]
+    elif locals_ or request.context is not None:
         asked["locals"] = [{"name": name} for name in dict.fromkeys((*locals_, "dockerfile"))]
     internal: dict[str, Any] = {"builderPlatform": str(known.builder)}
     notes: dict[str, Any] = {}
@@ -62,6 +65,11 @@ def provenance(
         notes["source"] = _source(graph, known)
         notes["layers"] = {f"step{graph.target}:0": [[_layer(layer.descriptor) for layer in image.layers]]}
     materials, all_known = _materials(graph, known.fetched)
+    config: dict[str, Any] = {"path": known.dockerfile}
+    if origin is not None:
+        fetched = _material(_without_login(origin.uri), origin.digest)
+        config |= fetched
+        materials = sorted([*materials, fetched], key=lambda one: str(one["uri"]))
     metadata: dict[str, Any] = {
         "invocationId": known.invocation,
         "buildkit_metadata": notes,
@@ -77,7 +85,7 @@ def provenance(
         {
             "buildDefinition": {
                 "buildType": BUILD_TYPE,
-                "externalParameters": {"configSource": {"path": known.dockerfile}, "request": asked},
+                "externalParameters": {"configSource": config, "request": asked},
                 "internalParameters": internal,
                 "resolvedDependencies": materials,
             },
@@ -174,12 +182,14 @@ def _materials(graph: Graph, fetched: Callable[[Operation], str]) -> tuple[list[
                 digest = fetched(operation)
             case _:
                 continue
-        found[uri] = {"uri": uri}
-        algorithm, colon, hexadecimal = digest.partition(":")
-        if colon:
-            found[uri]["digest"] = {algorithm: hexadecimal}
-        complete = complete and bool(colon)
+        found[uri] = _material(uri, digest)
+        complete = complete and bool(digest)
     return [found[uri] for uri in sorted(found)], complete
+
+
+def _material(uri: str, digest: str) -> dict[str, Any]:
+    algorithm, _, hexadecimal = digest.partition(":")
+    return {"uri": uri, "digest": {algorithm: hexadecimal}} if digest else {"uri": uri}
 
 
 def image_url(image: ResolvedImage, platform: Platform) -> str:

@@ -43,6 +43,13 @@ class Provenance(Struct, frozen=True, kw_only=True):
     reproducible: bool = False  # the user's word for it
 
 
+class ContextOrigin(Struct, frozen=True):
+    """Where a context was fetched from, which makes it one that others can fetch, too."""
+
+    uri: str  # of git with `#REF:SUBFOLDER`
+    digest: str  # `sha1:` or `sha256:` of a commit, `sha256:` of an archive
+
+
 class BuildRequest(Struct, frozen=True, kw_only=True):
     """One image to build. Equal requests over equal files give equal digests.
 
@@ -79,7 +86,8 @@ class BuildRequest(Struct, frozen=True, kw_only=True):
     inline_cache: bool = False  # the image itself carries the keys of its layers
     provenance: Provenance | None = None
     sbom: bool = False
-    vcs: Mapping[str, str] = {}  # `source` and `revision` of the context, for the provenance
+    context_origin: ContextOrigin | None = None  # for the provenance; None: a folder of this machine
+    vcs: Mapping[str, str] = {}  # likewise the `source` and `revision` that somebody says the folder is of
 
 
 class Publication(Struct, frozen=True, kw_only=True):

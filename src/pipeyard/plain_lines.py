@@ -18,7 +18,7 @@ def duration_text(seconds: float) -> str:
 
 
 def warning_text(report: Warned) -> str:
-    return (f"{report.place}: " if report.place else "") + f"warning: {report.message}"
+    return printable_text((f"{report.place}: " if report.place else "") + f"warning: {report.message}")
 
 
 class _Step(Struct):
@@ -46,7 +46,7 @@ class PlainLines:
                     self._count += 1
                     depth = self._steps[parent].depth + 1 if parent in self._steps else 0
                     self._steps[step] = _Step(self._count, depth, title, self._clock_s())
-                    self._line(self._steps[step], title)
+                    self._line(self._steps[step], printable_text(title))
                 case StepOutput(step, data) if step in self._steps:
                     self._output(self._steps[step], data)
                 case StepEnded(step, cached, error, detail) if step in self._steps:
@@ -56,9 +56,9 @@ class PlainLines:
                     word = "ERROR" if error else "CACHED" if cached else "DONE"
                     spent = "" if cached else f" {duration_text(self._clock_s() - known.started_s)}"
                     rest = error.splitlines()[0] if error else detail
-                    self._line(known, f"{word}{spent}" + (f" {rest}" if rest else ""))
+                    self._line(known, f"{word}{spent}" + (f" {printable_text(rest)}" if rest else ""))
                 case StepOutput(_, data):
-                    self._write(data.decode(errors="replace"))
+                    self._write(printable_text(data.decode(errors="replace")))
                 case Warned():
                     self._write(warning_text(report) + "\n")
                 case Transferred() | StepEnded():
@@ -85,4 +85,12 @@ def printable(line: bytes) -> str:
     Only the text after the last carriage return is kept: that is what a terminal would show of a progress bar.
     """
     text = line.decode(errors="replace").rstrip("\r").rpartition("\r")[2]
-    return "".join(c for c in _ESCAPES.sub("", text) if c == "\t" or c.isprintable())
+    return printable_text(text).replace("\n", "")
+
+
+def printable_text(text: str) -> str:
+    """Foreign text that is no output, such as a title or an error, likewise: lines stay, and nothing is hidden.
+
+    Titles come from Dockerfiles, details from commit messages, errors from whoever wrote the file that is wrong.
+    """
+    return "".join(c for c in _ESCAPES.sub("", text) if c in "\t\n" or c.isprintable())

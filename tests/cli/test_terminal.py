@@ -2,12 +2,16 @@
 
 import io
 import json
+from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeyard.cli.complaints import show_error
 from pipeyard.cli.live import live_observer
 from pipeyard.cli.terminal import observer_for, size_text
+from pipeyard.errors import BuildFailed, Place
 from pipeyard.plain_lines import PlainLines, duration_text, printable
 from pipeyard.progress import Report, StepEnded, StepOutput, StepStarted, Transferred, Warned
 
@@ -88,3 +92,56 @@ def test_sizes_and_durations_read_well() -> None:
         "3.2 GB",
     ]
     assert [duration_text(s) for s in (0.04, 59.94, 61)] == ["0.0s", "59.9s", "1m01s"]
+
+
+STEERING = "\x1b]0;title\x07\x1b[2J\x9b31m\u202e"
+HOSTILE: list[Report] = [
+    StepStarted("a", f"RUN {STEERING}make"),
+    StepOutput("a", f"{STEERING}out\n".encode()),
+    StepOutput("unknown", f"{STEERING}out\n".encode()),
+    Warned(f"{STEERING}careful", place=f"{STEERING}Dockerfile"),
+    StepEnded("a", detail=f"{STEERING}commit message"),
+    StepStarted("b", f"{STEERING}COPY"),
+    StepEnded("b", error=f"{STEERING}broken"),
+]
+
+
+def test_nothing_foreign_steers_the_terminal_through_plain_lines() -> None:
+    out = io.StringIO()
+    with observer_for("plain", out) as observe:
+        for report in HOSTILE:
+            observe(report)
+    assert not {"\x1b", "\x07", "\x9b", "\u202e"} & set(out.getvalue())
+    for words in ("make", "out", "careful", "Dockerfile", "commit message", "COPY", "broken"):
+        assert words in out.getvalue()
+
+
+def test_nothing_foreign_steers_the_terminal_through_the_live_picture() -> None:
+    out = io.StringIO()
+    with live_observer(out) as observe:
+        for report in HOSTILE:
+            observe(report)
+    assert "]0;" not in out.getvalue()
+    assert not {"\x07", "\x9b", "\u202e"} & set(out.getvalue())
+
+
+def test_nothing_foreign_steers_the_terminal_through_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("click._compat.should_strip_ansi", lambda *_: False)  # as on a terminal
+    dockerfile = tmp_path / "Dockerfile"
+    dockerfile.write_text(f"RUN {STEERING}make\n")
+    show_error(
+        BuildFailed(
+            f"{STEERING}broken",
+            place=Place(str(dockerfile), 1, 1),
+            hint=f"{STEERING}mend it",
+            output=f"{STEERING}last words\n",
+        )
+    )
+    shown = capsys.readouterr().err
+    assert "\x1b]0;" not in shown
+    assert "\x1b[2J" not in shown
+    assert not {"\x07", "\x9b", "\u202e"} & set(shown)
+    for words in ("make", "broken", "mend it", "last words"):
+        assert words in shown

@@ -6,21 +6,22 @@ from pathlib import Path
 import click
 
 from pipeyard.errors import BuildFailed, InvalidDefinition, PipeyardError, Place, Problem
+from pipeyard.plain_lines import printable, printable_text
 
 
 def show_error(error: PipeyardError) -> None:
     """Writes an error to stderr. An InvalidDefinition shows each of its problems."""
     if isinstance(error, InvalidDefinition):
         show_problems(error.problems)
-        click.echo(click.style("error: ", fg="red", bold=True) + error.message, err=True)
+        click.echo(click.style("error: ", fg="red", bold=True) + printable_text(error.message), err=True)
         if error.hint:
-            click.echo(f"  hint: {error.hint}", err=True)
+            click.echo(f"  hint: {printable_text(error.hint)}", err=True)
         return
     _show("error", error.message, error.place, error.hint, "")
     if isinstance(error, BuildFailed) and error.output:
         click.echo("  last output:", err=True)
-        for line in error.output.rstrip("\n").splitlines()[-20:]:
-            click.echo(f"  | {line}", err=True)
+        for line in error.output.rstrip("\n").split("\n")[-20:]:
+            click.echo(f"  | {printable(line.encode(errors='replace'))}", err=True)
 
 
 def show_fault(error: Exception) -> None:
@@ -34,7 +35,9 @@ def show_fault(error: Exception) -> None:
     frames = traceback.extract_tb(error.__traceback__)
     where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
     click.echo(
-        click.style("fault in pipeyard: ", fg="red", bold=True) + f"{type(error).__name__}: {error}{where}", err=True
+        click.style("fault in pipeyard: ", fg="red", bold=True)
+        + printable_text(f"{type(error).__name__}: {error}{where}"),
+        err=True,
     )
     click.echo("  hint: this is a bug; run again with PIPEYARD_TRACEBACK=1 and report what it prints", err=True)
 
@@ -45,14 +48,17 @@ def show_problems(problems: Iterable[Problem]) -> None:
 
 
 def _show(severity: str, message: str, place: Place | None, hint: str, rule: str) -> None:
-    where = f"{place}: " if place and place.file else ""
+    where = printable_text(f"{place}: ") if place and place.file else ""
     label = severity + (f"[{rule}]" if rule else "")
     colour = "red" if severity == "error" else "yellow"
-    click.echo(click.style(where, bold=True) + click.style(f"{label}: ", fg=colour, bold=True) + message, err=True)
+    click.echo(
+        click.style(where, bold=True) + click.style(f"{label}: ", fg=colour, bold=True) + printable_text(message),
+        err=True,
+    )
     for line in _excerpt(place):
         click.echo(line, err=True)
     if hint:
-        click.echo(f"  hint: {hint}", err=True)
+        click.echo(f"  hint: {printable_text(hint)}", err=True)
 
 
 def _excerpt(place: Place | None) -> list[str]:
@@ -60,7 +66,7 @@ def _excerpt(place: Place | None) -> list[str]:
         return []
     try:
         lines = Path(place.file).read_text(encoding="utf-8", errors="replace").splitlines()
-        text = lines[place.line - 1].expandtabs(4)
+        text = "".join(c if c.isprintable() else " " for c in lines[place.line - 1].expandtabs(4))
     except (OSError, IndexError):
         return []
     number = f"{place.line:>5}"

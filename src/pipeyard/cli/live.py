@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeyard.cli.terminal import size_text
-from pipeyard.plain_lines import duration_text, printable, warning_text
+from pipeyard.plain_lines import duration_text, printable, printable_text, warning_text
 from pipeyard.progress import Observer, Report, StepEnded, StepOutput, StepStarted, Transferred, Warned
 
 _TAIL = 4  # lines of output shown under a running step
@@ -61,7 +61,9 @@ class _Tree:
                 case StepStarted(step, title, parent):
                     above = self._steps.get(parent)
                     depth = above.depth + 1 if above else 0
-                    self._steps[step] = _Step(title, depth, time.monotonic(), Spinner("dots", style="cyan"))
+                    self._steps[step] = _Step(
+                        printable_text(title), depth, time.monotonic(), Spinner("dots", style="cyan")
+                    )
                     (above.children if above else self._roots).append(step)
                 case StepOutput(step, data) if step in self._steps:
                     known = self._steps[step]
@@ -72,7 +74,7 @@ class _Tree:
                 case StepEnded(step, cached, error, detail) if step in self._steps:
                     known = self._steps[step]
                     known.ended_s = time.monotonic()
-                    known.cached, known.error, known.detail = cached, error, detail
+                    known.cached, known.error, known.detail = cached, printable_text(error), printable_text(detail)
                     if known.pending:
                         known.lines.append(printable(known.pending))
                     if step in self._roots:

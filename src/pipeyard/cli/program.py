@@ -97,7 +97,9 @@ def run_command_line(arguments: Sequence[str]) -> int:
         sys.stderr.close()
         return 1
     except Stopped as stopped:
-        click.echo(f"pipeyard: stopped: {stopped.message}", err=True)
+        from pipeyard.plain_lines import printable_text
+
+        click.echo(printable_text(f"pipeyard: stopped: {stopped.message}"), err=True)
         return 1
     except PipeyardError as error:
         from pipeyard.cli.complaints import show_error
@@ -105,8 +107,10 @@ def run_command_line(arguments: Sequence[str]) -> int:
         show_error(error)
         return error.exit_code
     except OSError as error:
-        where = f" {error.filename}" if error.filename else ""
-        click.echo(f"pipeyard: error:{where}: {error.strerror or error}", err=True)
+        from pipeyard.plain_lines import printable_text
+
+        where = f"{error.filename}: " if error.filename else ""
+        click.echo(printable_text(f"pipeyard: error: {where}{error.strerror or error}"), err=True)
         return 1
     except Exception as error:  # noqa: BLE001 - the front door: whatever it is, the user gets a sentence
         from pipeyard.cli.complaints import show_fault

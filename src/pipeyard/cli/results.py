@@ -3,7 +3,7 @@
 import click
 
 from pipeyard.cli.terminal import size_text
-from pipeyard.plain_lines import printable
+from pipeyard.plain_lines import printable_text
 from pipeyard.service.outcome import ActionOutcome, Outcome, PublishedImage
 
 _COLOURS = {"Succeeded": "green", "Failed": "red", "Stopped": "yellow", "Superseded": "yellow", "InProgress": "cyan"}
@@ -15,7 +15,7 @@ def show_outcome(outcome: Outcome) -> None:
         f"{click.style(outcome.pipeline, bold=True)} {status_text(outcome.status)}  {outcome.execution_id or ''}"
     )
     if outcome.reason:
-        click.echo(f"  {outcome.reason}")
+        click.echo(f"  {printable_text(outcome.reason)}")
     for stage in outcome.stages:
         click.echo(f"  {stage.name}  {status_text(stage.status)}")
         for action in stage.actions:
@@ -45,13 +45,13 @@ def show_action(action: ActionOutcome) -> None:
     provider = click.style(action.provider, dim=True)
     click.echo(f"    {action.name}  {provider}  {status_text(action.status)}  {_one_line(action.summary)}".rstrip())
     if action.error is not None:
-        where = f"{action.error.place}: " if action.error.place else ""
+        where = printable_text(f"{action.error.place}: ") if action.error.place else ""
         first, *rest = action.error.message.splitlines() or [""]
-        click.echo(f"      {where}{click.style('error:', fg='red')} {printable(first.encode())}")
+        click.echo(f"      {where}{click.style('error:', fg='red')} {printable_text(first)}")
         for line in rest:
-            click.echo(f"      {printable(line.encode())}")
+            click.echo(f"      {printable_text(line)}")
         if action.error.hint:
-            click.echo(f"      hint: {action.error.hint}")
+            click.echo(f"      hint: {printable_text(action.error.hint)}")
     for name, value in sorted(action.output_variables.items()):
         click.echo(f"      {click.style(name, dim=True)} = {_one_line(value)}")
 

@@ -121,6 +121,11 @@ class Stopped(PipeyardError):
     """A stop was asked for; `message` is its reason."""
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 error`, `3 errors`: for messages that count."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 @contextmanager
 def located(place: Place) -> Iterator[None]:
     """Completes an error that passes through and has no place yet."""

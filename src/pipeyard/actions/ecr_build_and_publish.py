@@ -65,7 +65,7 @@ class EcrBuildAndPublish:
 
 def parse_tags(text: str) -> tuple[str, ...]:
     """`"a, b,a"` gives a and b. Raises ActionFailed for what no registry takes as a tag."""
-    tags = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    tags = split_tags(text)
     if not tags:
         raise ActionFailed("ImageTags names no tag", hint="leave ImageTags out to publish as latest")
     for tag in tags:
@@ -75,6 +75,11 @@ def parse_tags(text: str) -> tuple[str, ...]:
                 hint="up to 128 letters, digits, '_', '.', '-', neither '.' nor '-' first (a branch may hold a '/')",
             )
     return tags
+
+
+def split_tags(text: str) -> tuple[str, ...]:
+    """Each tag once, whatever it is: a `#{...}` may still stand in it."""
+    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
 
 
 def find_dockerfile(source: Path, path: str) -> Path:

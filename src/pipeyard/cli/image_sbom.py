@@ -2,7 +2,8 @@
 
 import click
 
-from pipeyard.cli.image_places import opened_images, place, platform_option, registry_options
+from pipeyard.cli.image_places import opened_images, place, registry_options
+from pipeyard.cli.options import platform_option
 
 
 @click.command("sbom")

@@ -10,7 +10,7 @@ import click
 from pipeyard.cli.complaints import show_problems
 from pipeyard.cli.inputs import definition_inputs, inputs_from
 from pipeyard.cli.start import settings_from
-from pipeyard.errors import InputError, Place, Problem
+from pipeyard.errors import InputError, Place, Problem, counted
 
 
 @click.command("validate")
@@ -51,7 +51,7 @@ def command(
     else:
         show_problems(problems)
         warnings = len(problems) - errors
-        click.echo(f"{', '.join(pipelines) or path}: {_count(errors, 'error')}, {_count(warnings, 'warning')}")
+        click.echo(f"{', '.join(pipelines) or path}: {counted(errors, 'error')}, {counted(warnings, 'warning')}")
     return 2 if errors else 0
 
 
@@ -121,7 +121,3 @@ def _uri(file: str) -> str:
 
     path = Path(file)
     return path.as_uri() if path.is_absolute() else quote(path.as_posix())
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -6,12 +6,12 @@ from pathlib import Path
 from msgspec import Struct, structs
 
 from pipeyard.actions.catalogue import find_action, type_ids
-from pipeyard.actions.ecr_build_and_publish import EcrBuildAndPublish
+from pipeyard.actions.ecr_build_and_publish import EcrBuildAndPublish, split_tags
 from pipeyard.definition.expressions import resolve
 from pipeyard.definition.model import ActionDeclaration, Definition, PipelineDeclaration
 from pipeyard.definition.places import Keys, Places, Reading
 from pipeyard.definition.validate import validate
-from pipeyard.errors import InputError, InvalidDefinition, Place, Problem
+from pipeyard.errors import InputError, InvalidDefinition, Place, Problem, counted
 from pipeyard.progress import Observer, ignore
 from pipeyard.service.images import published_reference
 from pipeyard.service.outcome import Outcome, PublishedImage, planned
@@ -48,7 +48,7 @@ def choose_pipeline(reading: Reading, name: str) -> tuple[int, PipelineDeclarati
     """The pipeline to run and its number. Raises InvalidDefinition with all errors of the reading, InputError."""
     errors = tuple(problem for problem in reading.problems if problem.severity == "error")
     if reading.definition is None or errors:
-        raise InvalidDefinition(f"the definition has {_count(len(errors), 'error')}", reading.problems)
+        raise InvalidDefinition(f"the definition has {counted(len(errors), 'error')}", reading.problems)
     pipelines = reading.definition.pipelines
     names = ", ".join(pipeline.name for pipeline in pipelines)
     if not pipelines:
@@ -79,7 +79,7 @@ def prepare(
     assert reading.definition is not None
     problems = (*reading.problems, *validate(reading.definition, reading.places, implemented=type_ids()))
     if count := sum(problem.severity == "error" for problem in problems):
-        raise InvalidDefinition(f"the definition has {_count(count, 'error')}", problems)
+        raise InvalidDefinition(f"the definition has {counted(count, 'error')}", problems)
     for stage_number, stage in enumerate(pipeline.stages):
         for action_number, action in enumerate(stage.actions):
             keys = ("pipelines", number, "stages", stage_number, "actions", action_number)
@@ -154,7 +154,7 @@ def planned_images(pipeline: PipelineDeclaration, variables: Mapping[str, str], 
             continue
         repository = _resolved(action.configuration.get("ECRRepositoryName", ""), known)
         name = repository if publish in ("embedded", "ecr") else f"{publish.rstrip('/')}/{repository}"
-        tags = [tag.strip() for tag in _resolved(action.configuration.get("ImageTags", "latest"), known).split(",")]
+        tags = list(split_tags(_resolved(action.configuration.get("ImageTags", "latest"), known)))
         references = [f"{name}:{tag}" for tag in tags]
         images.append(PublishedImage(repository=name, tags=tags, digest=None, size=None, references=references))
     return images
@@ -211,7 +211,3 @@ def _until(pipeline: PipelineDeclaration, stage: str) -> PipelineDeclaration:
     if stage not in names:
         raise InputError(f"--until names {stage!r}, which is no stage", hint=f"its stages are {', '.join(names)}")
     return structs.replace(pipeline, stages=pipeline.stages[: names.index(stage) + 1])
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

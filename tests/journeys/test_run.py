@@ -182,6 +182,8 @@ def test_show_tells_what_happened_with_the_log_of_each_action(yard: Yard) -> Non
     assert "RUN" in shown.out
     assert yard.command("show", ran["execution_id"], "--json").json()["published"] == ran["published"]
     assert ran["execution_id"] in yard.command("executions", "app-pipeline").out
+    assert "RUN" not in yard.command("logs", ran["execution_id"], "--action", "Checkout").out
+    assert "Checkout, Image" in yard.command("logs", ran["execution_id"], "--action", "Nope", code=2).err
 
 
 SLOW = """\
@@ -251,3 +253,15 @@ def test_a_failed_execution_goes_on_where_it_ended(yard: Yard) -> None:
     assert first["action_execution_id"] == again["action_execution_id"]
     second, anew = (document["stages"][1]["actions"][0] for document in (failed, retried))
     assert second["action_execution_id"] != anew["action_execution_id"]
+
+
+def test_a_home_may_have_any_name(yard: Yard) -> None:
+    project = make_project(yard.folder, "scratch")
+    homes = yard.folder / "homes"
+    for name in ("a b", "a?b=c", "50%20 #1", "\u00fcn\u00ef"):
+        home = str(homes / name)
+        yard.command("run", project.template, "--source", f"Checkout={project.repository}", PIPEYARD_HOME=home, code=1)
+        assert "Failed" in yard.command("executions", PIPEYARD_HOME=home).out
+        assert (homes / name / "pipeyard.sqlite").exists()
+        assert (homes / name / "dispatch.sqlite").stat().st_size > 100_000
+    assert len(list(homes.iterdir())) == 4  # nothing beside them

@@ -3,6 +3,7 @@
 import click
 
 from pipeyard.cli.start import environment, settings_from, stopped_by_signals
+from pipeyard.errors import InputError
 from pipeyard.service import Outcome, Pipeyard
 
 _ENDED = frozenset({"Succeeded", "Failed", "Stopped", "Superseded", "Cancelled"})
@@ -20,9 +21,16 @@ def command(execution_id: str, action: str, follow: bool) -> int:
     with stopped_by_signals() as stop:
         while True:
             outcome = yard.show(execution_id)
+            _check_name(outcome, action)
             _print_news(yard, outcome, action, shown)
             if not follow or outcome.status in _ENDED or stop.wait(_LOOK_S):
                 return 0
+
+
+def _check_name(outcome: Outcome, only: str) -> None:
+    names = [action.name for stage in outcome.stages for action in stage.actions]
+    if only and only not in names:
+        raise InputError(f"the execution has no action {only!r}", hint=f"its actions are {', '.join(names)}")
 
 
 def _print_news(yard: Pipeyard, outcome: Outcome, only: str, shown: dict[str, int]) -> None:

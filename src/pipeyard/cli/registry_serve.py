@@ -72,7 +72,8 @@ def serve_registry(
     store = open_content_store(settings, on_push=on_push)
     users = users_from(settings)
     password_file = root / "password"
-    if not users and anonymous != "push":
+    own_user = not users and anonymous != "push"
+    if own_user:
         users = (User(name="pipeyard", password=kept_secret(password_file)),)
         click.echo(f"user pipeyard, password in {password_file}", err=True)
     tls = tls_context(tls_cert, tls_key) if tls_cert else None
@@ -84,6 +85,9 @@ def serve_registry(
     def ready() -> None:
         url = f"{scheme}://{shown}:{listening.getsockname()[1]}"
         click.echo(f"registry at {url}", err=True)
+        if own_user:
+            address = url.partition("//")[2]
+            click.echo(f"log in: docker login {address} -u pipeyard --password-stdin < {password_file}", err=True)
         if with_aws:
             click.echo(f"AWS endpoint at {url} (AWS_ENDPOINT_URL), account {settings.account_id}", err=True)
 

@@ -6,6 +6,8 @@ from msgspec import Struct, field
 
 from pipeyard.actions.contract import ActionRequest, Artifact, ImageBuild, Published
 from pipeyard.artifacts import FolderArtifacts
+from pipeyard.buildspec.contract import Build, BuildOutcome, BuildWish
+from pipeyard.definition.model import CodeBuildProject
 from pipeyard.progress import Report
 from pipeyard.service.toolbox import ActionArtifacts
 from pipeyard.source import GitOrigin
@@ -18,6 +20,9 @@ class RecordingTools(Struct):
     owner: str = "action-1"
     reports: list[Report] = field(default_factory=list)
     builds: list[ImageBuild] = field(default_factory=list)
+    wishes: list[BuildWish] = field(default_factory=list)
+    build: Build = Build(outcome=BuildOutcome(status="SUCCEEDED", phases=()))
+    projects: dict[str, CodeBuildProject] = field(default_factory=dict)
     stop: StopSignal = field(default_factory=StopSignal)
 
     @property
@@ -50,6 +55,13 @@ class RecordingTools(Struct):
             size=1,
             references=[f"{name}:{tag}" for tag in build.tags],
         )
+
+    def run_build(self, wish: BuildWish, step: str) -> Build:
+        self.wishes.append(wish)
+        return self.build
+
+    def project(self, name: str) -> CodeBuildProject | None:
+        return self.projects.get(name)
 
     def keep(self, name: str, files: dict[str, str], created_s: int = 0) -> Artifact:
         """An input artifact with these files."""

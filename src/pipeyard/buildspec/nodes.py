@@ -14,10 +14,10 @@ class Complaints:
     def __init__(self) -> None:
         self.problems: list[Problem] = []
 
-    def error(self, message: str, place: Place, *, hint: str = "", rule: str = "buildspec") -> None:
+    def error(self, message: str, place: Place, *, hint: str = "", rule: str = "") -> None:
         self.problems.append(Problem("error", message, place, hint, rule))
 
-    def warning(self, message: str, place: Place, *, hint: str = "", rule: str = "buildspec") -> None:
+    def warning(self, message: str, place: Place, *, hint: str = "", rule: str = "") -> None:
         self.problems.append(Problem("warning", message, place, hint, rule))
 
     def table(self, node: Node | None, what: str) -> Table | None:

@@ -46,8 +46,7 @@ def _translated(pattern: str) -> str:
         elif rest[0] == "?":
             out, at = out + "[^/]", at + 1
         elif found := re.match(r"\[([!^]?)([^\]/]+)\]", rest):
-            members = re.sub(r"([\\^])", r"\\\1", found[2])
-            out += f"[{'^' if found[1] else ''}{members}]"
+            out += _members(found[1], found[2])
             at += found.end()
         elif found := re.match(r"\{([^{}/]*)\}", rest):
             out += "(?:" + "|".join(_translated(each) for each in found[1].split(",")) + ")"
@@ -55,6 +54,16 @@ def _translated(pattern: str) -> str:
         else:
             out, at = out + re.escape(rest[0]), at + 1
     return out
+
+
+def _members(negated: str, text: str) -> str:
+    """A set of characters; one whose range runs backwards (`b-a`) has none."""
+    members = re.sub(r"([\\^\[&~|])", r"\\\1", text)
+    try:
+        re.compile(f"[{members}]")
+    except re.error:
+        return r"(?!)"
+    return f"[{'^' if negated else ''}{members}]"
 
 
 def files_below(root: Path) -> Iterator[str]:

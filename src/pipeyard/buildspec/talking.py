@@ -25,6 +25,7 @@ class Talk:
         self._count = 0
         self._tail = b""
         self._telling = False
+        self._line_ended = True
         token = secrets.token_hex(16)
         self._marks = shell.Marks(token)
         os.mkfifo(control / "next", 0o600)
@@ -87,6 +88,7 @@ class Talk:
 
     def _said(self, data: bytes) -> None:
         self._tail = (self._tail + data)[-_TAIL:]
+        self._line_ended = data.endswith(b"\n")
         if self._step:
             self._observe(StepOutput(self._step, data))
 
@@ -155,7 +157,11 @@ class Talk:
                 self._step = ""
 
     def _say(self, text: str) -> None:
-        self._observe(StepOutput(self._step, f"[Container] {text}\n".encode()))
+        """A message of ours, on lines of its own whatever the command's output ended with."""
+        lines = "".join(f"[Container] {line}\n" for line in text.splitlines())
+        start = "" if self._line_ended else "\n"
+        self._line_ended = True
+        self._observe(StepOutput(self._step, (start + lines).encode()))
 
     def _write(self, name: str, text: str) -> None:
         (self._control / name).write_bytes(text.encode("utf-8", "surrogateescape"))

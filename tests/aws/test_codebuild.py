@@ -102,3 +102,14 @@ def test_a_runner_gets_project_and_overrides_merged_and_its_reports_are_told(tmp
         started[1].update({"buildStatus": "SUCCEEDED", "buildComplete": True})
         assert codebuild.batch_get_builds(ids=[second["id"]])["builds"][0]["buildStatus"] == "STOPPED"
         assert codebuild.list_builds_for_project(projectName="app")["ids"] == [second["id"], first["id"]]
+
+
+def test_a_repeated_request_begins_one_build(yard: Yard) -> None:
+    codebuild = yard.client("codebuild")
+    codebuild.create_project(**PROJECT)
+    first = codebuild.start_build(projectName="app", idempotencyToken="once")["build"]["id"]
+    assert codebuild.start_build(projectName="app", idempotencyToken="once")["build"]["id"] == first
+    with pytest.raises(ClientError) as error:
+        codebuild.start_build(projectName="app", idempotencyToken="once", sourceVersion="other")
+    assert code_of(error) == "InvalidInputException"
+    assert codebuild.list_builds_for_project(projectName="app")["ids"] == [first]

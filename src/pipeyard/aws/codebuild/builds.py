@@ -10,6 +10,9 @@ from pipeyard.aws.identities import Caller
 from pipeyard.aws.parts import Parts, StartedBuild
 from pipeyard.aws.refusals import AwsError
 
+_TOKEN_MS = (
+    5 * 60 * 1000
+)  # API, StartBuild: "The token is included in the StartBuild request and is valid for 5 minutes"
 _SOURCE = {
     "sourceTypeOverride": "type",
     "sourceLocationOverride": "location",
@@ -50,6 +53,8 @@ class BuildRecord(Struct, frozen=True, kw_only=True):
 def start_build(parts: Parts, caller: Caller, request: dict[str, Any]) -> dict[str, Any]:
     with parts.records.changing():
         record = demand_project(parts, caller, request["projectName"])
+        if earlier := _of_token(parts, caller, request):
+            return {"build": earlier}
         name = record.document["name"]
         parts.records.put(caller.region, name, structs.replace(record, builds=record.builds + 1))
         build = _begun(parts, caller, request, record)
@@ -77,7 +82,8 @@ def start_build(parts: Parts, caller: Caller, request: dict[str, Any]) -> dict[s
 def retry_build(parts: Parts, caller: Caller, request: dict[str, Any]) -> dict[str, Any]:
     if "id" not in request:
         raise invalid("Invalid build ID provided")
-    return start_build(parts, caller, _demand(parts, caller, request["id"]).request)
+    again = {**_demand(parts, caller, request["id"]).request, "idempotencyToken": request.get("idempotencyToken")}
+    return start_build(parts, caller, {key: value for key, value in again.items() if value is not None})
 
 
 def stop_build(parts: Parts, caller: Caller, request: dict[str, Any]) -> dict[str, Any]:
@@ -177,6 +183,19 @@ def _begun(parts: Parts, caller: Caller, request: dict[str, Any], record: Projec
         **{key: request.get(override, project.get(key)) for key, override in _BUILD.items()},
     }
     return {key: value for key, value in build.items() if value is not None}
+
+
+def _of_token(parts: Parts, caller: Caller, request: dict[str, Any]) -> dict[str, Any] | None:
+    """The build that the same request began already. Raises AwsError (InvalidInputException) for another request."""
+    token, since_ms = request.get("idempotencyToken"), parts.now_ms() - _TOKEN_MS
+    if token is None:
+        return None
+    for _, record in parts.records.all(BuildRecord, caller.region):
+        if record.request.get("idempotencyToken") == token and record.document["startTime"] >= since_ms:
+            if record.request != request:
+                raise invalid("The idempotency token was used with other parameters")
+            return record.document
+    return None
 
 
 def _overridden(declared: dict[str, Any], names: dict[str, str], request: dict[str, Any]) -> dict[str, Any]:

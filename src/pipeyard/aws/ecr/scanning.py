@@ -13,6 +13,8 @@ from pipeyard.aws.ecr.repositories import EVERYWHERE, demand, invalid, named, no
 from pipeyard.aws.identities import Caller
 from pipeyard.aws.parts import Parts
 from pipeyard.aws.refusals import AwsError
+from pipeyard.oci import Digest
+from pipeyard.registry.catalog import RepositoryRecord
 
 _DAY_MS = 24 * 3600 * 1000
 _NO_SCANNER = "no vulnerability scanner is set up for this registry"
@@ -31,10 +33,10 @@ def start_image_scan(parts: Parts, caller: Caller, request: dict[str, Any]) -> d
     record = demand(parts, caller, request)
     digest = demand_image(parts, record, request["imageId"])
     with parts.records.changing():
-        last = parts.records.get(ScanRequest, EVERYWHERE, f"{record.name}@{digest}")
+        last = parts.records.get(ScanRequest, EVERYWHERE, _key(record, digest))
         if last is not None and parts.now_ms() - last.asked_ms < _DAY_MS:
             raise AwsError("LimitExceededException", "The scan quota per image has been exceeded. Wait and try again.")
-        parts.records.put(EVERYWHERE, f"{record.name}@{digest}", ScanRequest(asked_ms=parts.now_ms()))
+        parts.records.put(EVERYWHERE, _key(record, digest), ScanRequest(asked_ms=parts.now_ms()))
     return {
         **named(parts, record),
         "imageId": {**request["imageId"], "imageDigest": digest},
@@ -45,7 +47,7 @@ def start_image_scan(parts: Parts, caller: Caller, request: dict[str, Any]) -> d
 def describe_image_scan_findings(parts: Parts, caller: Caller, request: dict[str, Any]) -> dict[str, Any]:
     record = demand(parts, caller, request)
     digest = demand_image(parts, record, request["imageId"])
-    if parts.records.get(ScanRequest, EVERYWHERE, f"{record.name}@{digest}") is None:
+    if parts.records.get(ScanRequest, EVERYWHERE, _key(record, digest)) is None:
         raise AwsError(
             "ScanNotFoundException",
             f"Image scan does not exist for the image with '{identifier(request['imageId'])}' in the repository with "
@@ -101,6 +103,11 @@ def batch_get_repository_scanning_configuration(
             }
         )
     return {"scanningConfigurations": found, "failures": failures}
+
+
+def _key(record: RepositoryRecord, digest: Digest) -> str:
+    """A repository made anew under the name has no scans."""
+    return f"{record.name}@{record.created_ms}@{digest}"
 
 
 def _kept(parts: Parts, caller: Caller) -> ScanningRules:

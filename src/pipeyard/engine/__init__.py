@@ -12,7 +12,7 @@ For `service`:
     with engine:
         engine.register(definition, declaration)
         execution_id = engine.start("site", {"Name": "value"})
-        view = engine.wait(execution_id, stop)                       # ExecutionView; document(view) is run --json
+        view = engine.wait(execution_id, stop)                       # ExecutionView
     store.close()
 
 `Engine(store, now_ms=..., new_id=...)` without a driver is for front doors that only ask and look: stop, approve,
@@ -28,7 +28,7 @@ from pipeyard.engine.dispatch import DbosDriver
 from pipeyard.engine.driver import Driver, ThreadDriver
 from pipeyard.engine.engine import Engine, Refused
 from pipeyard.engine.roll import HeartbeatRoll, LockedRoll, Roll
-from pipeyard.engine.views import ActionView, ExecutionView, StageView, document, execution_view
+from pipeyard.engine.views import ActionView, ExecutionView, StageView, execution_view
 from pipeyard.engine.work import Evaluate, Perform, RuleNotMet, RuleRequest
 
 __all__ = [
@@ -47,6 +47,5 @@ __all__ = [
     "RuleRequest",
     "StageView",
     "ThreadDriver",
-    "document",
     "execution_view",
 ]

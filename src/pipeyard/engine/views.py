@@ -1,7 +1,7 @@
 """What front doors show: executions as frozen records, and the shapes of the service's own answers.
 
-`document` is the JSON of `pipeyard run --json`. `get_pipeline_state` and the others answer with the member names and
-value types of botocore's model, times as aware datetimes; a member that has no value is left out.
+`get_pipeline_state` and the others answer with the member names and value types of botocore's model, times as aware
+datetimes; a member that has no value is left out.
 """
 
 from collections.abc import Iterable
@@ -138,38 +138,6 @@ def _action_view(action: ActionDeclaration, run: ActionRun | None) -> ActionView
         external_url=run.external_url,
         token=run.token,
     )
-
-
-def document(view: ExecutionView) -> Shape:
-    """The JSON of `pipeyard run --json`."""
-    return {
-        "pipeline": view.pipeline,
-        "execution_id": view.execution_id,
-        "status": view.status,
-        "stages": [
-            {
-                "name": stage.name,
-                "status": stage.status,
-                "actions": [
-                    {
-                        "name": action.name,
-                        "provider": action.provider,
-                        "status": action.status,
-                        "summary": action.summary,
-                        "output_variables": action.output_variables,
-                        "error": _document_error(action.error),
-                    }
-                    for action in stage.actions
-                ],
-            }
-            for stage in view.stages
-        ],
-        "published": msgspec.to_builtins(view.published),
-    }
-
-
-def _document_error(error: ErrorDetails | None) -> Shape | None:
-    return {"message": error.message, "place": error.place or None} if error else None
 
 
 def get_pipeline_state(state: PipelineState) -> Shape:

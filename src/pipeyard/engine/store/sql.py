@@ -36,11 +36,6 @@ class SqlStore:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    @property
-    def is_shared(self) -> bool:
-        """Whether other machines can reach it too."""
-        return self._engine.dialect.name != "sqlite"
-
     def close(self) -> None:
         self._engine.dispose()
 

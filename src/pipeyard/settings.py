@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import quote
 
 from msgspec import Meta, Struct, ValidationError, convert, field
 
@@ -71,17 +72,24 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     access_keys: dict[str, str] = {}  # id -> secret, for the AWS endpoint
     users: dict[str, UserSettings] = {}  # name -> password and rights, for the embedded registry
     create_on_push: bool = True  # a push into the embedded registry makes its repository
+    registry_storage: str = ""  # s3://bucket/prefix keeps the embedded registry's blobs; empty: files under home
+    registry_redirect: bool = True  # clients fetch blobs from S3 themselves; else they go through the server
     create_repository: bool = False  # publishing to ECR creates what is missing
     cache_size_mb: int = 20_000  # local build cache is pruned to this
     origins: dict[str, str] = field(default_factory=dict)
 
     @property
     def database_url(self) -> str:
-        return self.database or f"sqlite:///{self.home / 'pipeyard.sqlite'}"
+        return self.database or sqlite_url(self.home / "pipeyard.sqlite")
 
     @property
     def artifacts_url(self) -> str:
         return self.artifacts or str(self.home / "artifacts")
+
+
+def sqlite_url(file: Path) -> str:
+    """The SQLAlchemy URL of a file, which may have a `?` or `%` in its name."""
+    return f"sqlite:///{quote(str(file))}"
 
 
 _SECRET = frozenset({"access_keys", "users", "secrets"})

@@ -112,6 +112,7 @@ def serve_registry(
             create="push" if settings.create_on_push else "explicit",
             sparse=not require_blobs,
             upstreams=_upstreams(settings, parts),
+            redirect=settings.registry_redirect,
         )
         parts.enter_context(repeated(lambda: enforce_all(store), _UPKEEP_S, "lifecycle policies"))
         serve(

@@ -19,6 +19,7 @@ from msgspec import Struct
 from pipeyard.files import sweep_temporaries
 from pipeyard.oci import Digest
 from pipeyard.registry.leases import oldest_lease_ms
+from pipeyard.registry.remote_blobs import RemoteBlobs
 from pipeyard.registry.store import ContentStore
 from pipeyard.registry.uploads import Uploads
 from pipeyard.threads import NEVER, Stop
@@ -47,6 +48,10 @@ def collect(
         stop.check()
         with store.catalog.database.writing(durable=False) as db:
             for digest, is_old in batch:
+                if is_old and store.remote is not None and store.remote.used_s(digest):
+                    # Its object stays, for now: only the disk's copy goes.
+                    freed += store.files.discard_unused(digest, horizon_s)
+                    continue
                 size = 0
                 if is_old and not store.catalog.needed(db, digest):
                     size = store.files.discard_unused(digest, horizon_s)
@@ -54,8 +59,29 @@ def collect(
                 removed = size > 0 or store.files.path(digest).exists() is False
                 blobs += removed
                 kept += not removed
+    if store.remote is not None:
+        objects, object_bytes, object_kept = _collect_objects(store, store.remote, horizon_s, stop)
+        blobs, freed, kept = blobs + objects, freed + object_bytes, kept + object_kept
     sweep_temporaries(store.root / "incoming", max(grace_s, 3600.0), store.now_ms() / 1000)
     return Collected(blobs=blobs, bytes=freed, links=links, kept=kept)
+
+
+def _collect_objects(store: ContentStore, remote: RemoteBlobs, horizon_s: float, stop: Stop) -> tuple[int, int, int]:
+    """Likewise for what an object store keeps; the objects are deleted after the transactions."""
+    removed = freed = kept = 0
+    candidates = remote.digests()
+    while batch := list(islice(candidates, _BATCH)):
+        stop.check()
+        with store.catalog.database.writing(durable=False) as db:
+            for digest in batch:
+                # The file, where there is one, is what was used.
+                fresh = store.files.path(digest).exists()
+                size = 0 if fresh or store.catalog.needed(db, digest) else remote.release(digest, horizon_s)
+                removed += size > 0
+                freed += size
+                kept += size == 0
+    remote.sweep()
+    return removed, freed, kept
 
 
 def _horizon_s(store: ContentStore, grace_s: float, idle_upload_s: float) -> float:
@@ -79,10 +105,11 @@ def _release_links(store: ContentStore, horizon_s: float) -> int:
 
 
 def _used_s(store: ContentStore, digest: Digest) -> float:
+    remote = store.remote.used_s(digest) if store.remote is not None else 0.0
     try:
-        return os.stat(store.files.path(digest)).st_mtime
+        return max(remote, os.stat(store.files.path(digest)).st_mtime)
     except FileNotFoundError:
-        return 0.0
+        return remote
 
 
 def _unused(store: ContentStore, horizon_s: float) -> Iterator[tuple[Digest, bool]]:

@@ -94,7 +94,10 @@ class StoreDestination:
         """Only what the store does not have is copied: layers of a base image that no RUN needed."""
         digest = blob.descriptor.digest
         with self._lock:
-            if digest in self._copies or self._store.size(digest) is not None:
+            if digest in self._copies:
+                return
+            if self._store.size(digest) is not None:
+                self._store.begin_to_keep(digest)
                 return
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(_PARALLEL, thread_name_prefix="publish")
@@ -128,6 +131,7 @@ class StoreDestination:
             while data := source.read(_CHUNK):
                 out.write(data)
             out.commit(blob.descriptor.media_type, blob.descriptor.digest)
+        self._store.begin_to_keep(blob.descriptor.digest)
 
 
 def _platform(member: Descriptor) -> Platform | None:

@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from pipeyard.errors import InputError, PipeyardError
+from pipeyard.files import replace_file
 from pipeyard.oci import Digest
 from pipeyard.registry.catalog import ImageRecord
 from pipeyard.registry.store import ContentStore
@@ -25,6 +26,7 @@ from pipeyard.registry.store import ContentStore
 _log = logging.getLogger(__name__)
 
 DAY_MS = 24 * 3600 * 1000
+_LAST_RUN = "lifecycle-last-run"  # milliseconds, in the store's folder
 _MAX_RULES = 50
 _MAX_WILDCARDS = 4
 
@@ -120,7 +122,17 @@ def enforce_all(store: ContentStore) -> int:
                 count += sum(each.action == "expire" for each in enforce(store, record.name))
             except PipeyardError as error:
                 _log.warning("the lifecycle policy of %s: %s", record.name, error)
+    with replace_file(store.root / _LAST_RUN, durable=False) as out:
+        out.write(b"%d" % store.now_ms())
     return count
+
+
+def last_run_ms(store: ContentStore) -> int:
+    """When `enforce_all` last went through the policies of a store; 0: never."""
+    try:
+        return int((store.root / _LAST_RUN).read_bytes())
+    except (FileNotFoundError, ValueError):
+        return 0
 
 
 def _artifacts(images: Sequence[ImageRecord], subjects: Sequence[Digest]) -> list[Digest]:

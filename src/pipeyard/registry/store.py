@@ -15,6 +15,7 @@ from pipeyard.registry.blob_files import TOUCH_AFTER_S, BlobFiles, FileBlobWrite
 from pipeyard.registry.catalog import Catalog
 from pipeyard.registry.leases import hold_lease
 from pipeyard.registry.manifests import ManifestFacts
+from pipeyard.registry.remote_blobs import ObjectStore, RemoteBlobs
 
 
 class Pushed(Struct, frozen=True, kw_only=True):
@@ -36,7 +37,8 @@ class ContentStore:
 
     Opening costs a few system calls: the catalog's database is opened when it is first asked. Safe for any number
     of threads and processes on one `root`. `on_push` is called after each publication through this object, from
-    the thread that made it; it must return quickly and not raise.
+    the thread that made it; it must return quickly and not raise. With `objects` blobs are kept there, and the disk
+    is their cache; see remote_blobs.py.
     """
 
     def __init__(
@@ -46,13 +48,17 @@ class ContentStore:
         now_ms: Callable[[], int] = wall_clock_ms,
         on_push: Callable[[Pushed], None] | None = None,
         touch_after_s: float = TOUCH_AFTER_S,
+        objects: ObjectStore | None = None,
     ) -> None:
         self.root = root
         self.now_ms = now_ms
         self.files = BlobFiles(root, touch_after_s)
+        self.remote = RemoteBlobs(self.files, objects) if objects is not None else None
         self._on_push = on_push
 
     def close(self) -> None:
+        if self.remote is not None:
+            self.remote.close()
         if "catalog" in self.__dict__:
             self.catalog.close()
 
@@ -63,13 +69,28 @@ class ContentStore:
     # BlobStore
 
     def size(self, digest: Digest) -> int | None:
-        return self.files.size(digest)
+        size = self.files.size(digest)
+        return self.remote.size(digest) if size is None and self.remote is not None else size
 
     def read(self, digest: Digest, start: int = 0) -> AbstractContextManager[BinaryIO]:
+        if self.remote is not None and self.files.size(digest) is None:
+            return self.remote.read(digest, start)
         return self.files.read(digest, start)
 
     def writer(self, algorithm: str = "sha256") -> AbstractContextManager[FileBlobWriter]:
         return self.files.writer(algorithm)
+
+    def begin_to_keep(self, digest: Digest) -> None:
+        """Starts what `make_durable` will wait for, where it takes long: a blob's way to an object store."""
+        if self.remote is not None and self.remote.size(digest) is None:
+            self.remote.begin(digest)
+
+    def make_durable(self, digests: Sequence[Digest]) -> None:
+        """Returns when these blobs survive a power failure. Raises RegistryError (BLOB_UNKNOWN) for a missing one."""
+        if self.remote is not None:
+            self.remote.keep(digests)
+        else:
+            self.files.make_durable(digests)
 
     # Publishing
 
@@ -96,16 +117,16 @@ class ContentStore:
             digest
             for facts in manifests
             for digest in facts.blobs
-            if self.files.size(digest) is not None and (adopt or self.catalog.linked(repository, digest))
+            if self.size(digest) is not None and (adopt or self.catalog.linked(repository, digest))
         ]
-        self.files.make_durable(here)
+        self.make_durable(here)
         now_ms = self.now_ms()
         missing = self.catalog.put(
             repository,
             manifests,
             tags,
             now_ms,
-            absent=lambda digest: self.files.size(digest) is None,
+            absent=lambda digest: self.size(digest) is None,
             adopt=here if adopt else (),
             sparse=sparse,
         )
@@ -124,14 +145,15 @@ class ContentStore:
 
     def mount(self, repository: str, digest: Digest) -> bool:
         """Makes a blob of the store readable in a repository; False when it is not in the store."""
-        if self.files.size(digest) is None:
+        if self.size(digest) is None:
             return False
+        self.begin_to_keep(digest)
         self.catalog.link(repository, [digest], self.now_ms())
         return True
 
     def blob_size(self, repository: str, digest: Digest) -> int:
         """Bytes of a blob that is readable in a repository. Raises RegistryError (BLOB_UNKNOWN)."""
-        size = self.files.size(digest)  # before the link is looked up: the collection relies on that order
+        size = self.size(digest)  # before the link is looked up: the collection relies on that order
         if size is None or not self.catalog.linked(repository, digest):
             raise RegistryError(f"{repository} has no blob {digest}", status=404, code="BLOB_UNKNOWN")
         return size

@@ -31,7 +31,7 @@ Clients = Callable[[str, str], Any]
 """(service, region) -> botocore client; an empty region is the session's own. Handed in, so that tests choose it."""
 
 
-_REGION = ("region", ["AWS_REGION", "AWS_DEFAULT_REGION"], None, None)  # all tools of AWS but botocore read the first
+REGION = ("region", ["AWS_REGION", "AWS_DEFAULT_REGION"], None, None)  # all tools of AWS but botocore read the first
 
 
 def session_clients() -> Clients:
@@ -44,7 +44,7 @@ def session_clients() -> Clients:
 
         with lock:
             if (service, region) not in made:
-                session = get_session({"region": _REGION})
+                session = get_session({"region": REGION})
                 made[service, region] = session.create_client(service, region_name=region or None)
             return made[service, region]
 

@@ -9,7 +9,12 @@ from pipeyard.settings import Settings
 
 def open_content_store(settings: Settings, *, on_push: Callable[[Pushed], None] | None = None) -> ContentStore:
     """The content store of this home; to be closed by the caller. `on_push` as for ContentStore."""
-    return ContentStore(settings.home / "registry", on_push=on_push)
+    objects = None
+    if settings.registry_storage:
+        from pipeyard.service.s3 import open_objects
+
+        objects = open_objects(settings.registry_storage)
+    return ContentStore(settings.home / "registry", on_push=on_push, objects=objects)
 
 
 def users_from(settings: Settings) -> tuple[User, ...]:

@@ -1,7 +1,7 @@
 """Requests and answers of the registry's HTTP API, and errors with the specification's codes."""
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractContextManager
 from typing import Any, BinaryIO
 from urllib.parse import parse_qsl
 
@@ -37,10 +37,17 @@ class FileRegion(Struct, frozen=True):
     count: int
 
 
+class Streamed(Struct, frozen=True):
+    """The answer's body, read in a thread while it is sent; it may end early only by an exception."""
+
+    open: Callable[[], AbstractContextManager[BinaryIO]]
+    count: int
+
+
 class Answer(Struct, frozen=True):
     status: int
     headers: tuple[tuple[bytes, bytes], ...] = ()
-    body: bytes | FileRegion = b""
+    body: bytes | FileRegion | Streamed = b""
 
 
 class Request:
@@ -136,6 +143,9 @@ async def send_answer(answer: Answer, request: Request, send: Send, run: Callabl
         await send(start)
         await send({"type": "http.response.body", "body": answer.body if request.method != "HEAD" else b""})
         return
+    if isinstance(answer.body, Streamed):
+        await _send_stream(answer.body, start, request, send, run)
+        return
     with answer.body.file as file:
         await send(start)
         offset, left = answer.body.offset, answer.body.count
@@ -153,9 +163,30 @@ async def send_answer(answer: Answer, request: Request, send: Send, run: Callabl
                 await send({"type": "http.response.body", "body": data, "more_body": left > 0})
 
 
+async def _send_stream(
+    body: Streamed, start: Message, request: Request, send: Send, run: Callable[..., Awaitable[Any]]
+) -> None:
+    if request.method == "HEAD" or not body.count:
+        await send(start)
+        await send({"type": "http.response.body", "body": b""})
+        return
+    opened = body.open()
+    source = await run(opened.__enter__)
+    try:
+        left = body.count
+        while left:
+            data = await run(source.read, min(_PIECE, left))
+            if not data:
+                raise ConnectionResetError("the source ended early")
+            if left == body.count:  # not before there is something: until then a failure is an answer of its own
+                await send(start)
+            left -= len(data)
+            await send({"type": "http.response.body", "body": data, "more_body": left > 0})
+    except BaseException as error:
+        await run(opened.__exit__, type(error), error, error.__traceback__)
+        raise
+    await run(opened.__exit__, None, None, None)
+
+
 def _too_large(limit: int) -> Refusal:
     return Refusal(413, "SIZE_INVALID", f"the body is larger than {limit} bytes")
-
-
-async def in_thread(work: Callable[..., Any], *arguments: Any) -> Any:
-    return await asyncio.get_running_loop().run_in_executor(None, work, *arguments)

@@ -3,11 +3,12 @@
 Plain ASGI: of 1 KB manifests, a framework's routing and response objects were a third of the time of a request.
 """
 
+import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Literal
+from typing import Any, Literal
 
 from pipeyard.errors import InputError, RegistryError
 from pipeyard.oci import Digest
@@ -19,7 +20,6 @@ from pipeyard.registry.server.answers import (
     Request,
     as_refusal,
     error_answer,
-    in_thread,
     json_answer,
     read_digest,
     send_answer,
@@ -50,25 +50,31 @@ def registry_app(
     sparse: bool = True,
     realm: str = "",
     upstreams: Mapping[str, Upstream] | None = None,
+    redirect: bool = True,
 ) -> App:
     """The registry over `store`. `create`: a push makes its repository, or repositories are made by other means.
 
     `sparse`: a manifest may be pushed before, or without, what it refers to; the answer warns. Otherwise that is
     MANIFEST_BLOB_UNKNOWN. `realm`: URL of the token endpoint as clients reach it; empty: of the Host they ask for.
-    `upstreams`: registries that are pulled through, by host; see proxying.py.
+    `upstreams`: registries that are pulled through, by host; see proxying.py. `redirect`: of blobs that only an
+    object store has clients learn the address; otherwise they go through here.
     """
     proxy = Proxy(store, upstreams or {})
-    return _Registry(store, Gate(access, store.now_ms, realm), proxy, create=create, sparse=sparse)
+    gate = Gate(access, store.now_ms, realm)
+    return _Registry(store, gate, proxy, create=create, sparse=sparse, redirect=redirect)
 
 
 class _Registry:
-    def __init__(self, store: ContentStore, gate: Gate, proxy: Proxy, *, create: Creation, sparse: bool) -> None:
+    def __init__(
+        self, store: ContentStore, gate: Gate, proxy: Proxy, *, create: Creation, sparse: bool, redirect: bool
+    ) -> None:
         self._store = store
         self._create = create
         self._gate = gate
         self._proxy = proxy
         self._threads = ThreadPoolExecutor(8, thread_name_prefix="registry")
-        self._content = Content(store, self._threads, sparse=sparse)
+        self._streams = ThreadPoolExecutor(32, thread_name_prefix="stream")  # each waits for somebody's network
+        self._content = Content(store, self._threads, sparse=sparse, redirect=redirect)
         self._uploading = Uploading(store, Uploads(store.files), self._threads)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -85,7 +91,10 @@ class _Registry:
             if isinstance(error, RegistryError) and not error.code:
                 _log.error("%s %s: %s", request.method, request.path, error)
             answer = error_answer(as_refusal(error))
-        await send_answer(answer, request, send, in_thread)
+        await send_answer(answer, request, send, self._in_stream)
+
+    async def _in_stream(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._streams, work, *arguments)
 
     async def _answer(self, request: Request) -> Answer:
         path, method = request.path, request.method

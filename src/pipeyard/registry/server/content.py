@@ -7,11 +7,12 @@ from concurrent.futures import Executor
 from typing import TypeVar
 from urllib.parse import quote
 
+from pipeyard.errors import RegistryError
 from pipeyard.oci import Descriptor, Digest, ImageIndex, encode, media_types
 from pipeyard.registry.manifests import examine, referrer
 from pipeyard.registry.reference import is_tag
 from pipeyard.registry.server.access import Caller
-from pipeyard.registry.server.answers import Answer, FileRegion, Refusal, Request, json_answer, read_digest
+from pipeyard.registry.server.answers import Answer, FileRegion, Refusal, Request, Streamed, json_answer, read_digest
 from pipeyard.registry.store import ContentStore
 
 MAX_MANIFEST = 4 * 1024 * 1024  # the size that clients can rely on: distribution-spec, "Pushing Manifests"
@@ -27,7 +28,9 @@ Result = TypeVar("Result")
 class Content:
     """Short questions are answered on the event loop (a few microseconds in SQLite), changes in `files`' threads."""
 
-    def __init__(self, store: ContentStore, files: Executor, *, sparse: bool) -> None:
+    def __init__(self, store: ContentStore, files: Executor, *, sparse: bool, redirect: bool) -> None:
+        """`redirect`: clients fetch what only an object store has from there; otherwise it is streamed."""
+        self._redirect = redirect
         self._store = store
         self._files = files
         self._sparse = sparse
@@ -109,7 +112,16 @@ class Content:
             headers = (*headers, (b"content-range", b"bytes %d-%d/%d" % (start, start + count - 1, size)))
         if request.method == "HEAD":
             return Answer(status, (*headers, length))
-        return Answer(status, (*headers, length), FileRegion(self._store.files.open(digest), start, count))
+        try:
+            return Answer(status, (*headers, length), FileRegion(self._store.files.open(digest), start, count))
+        except RegistryError:
+            remote = self._store.remote
+            if remote is None:
+                raise
+        if self._redirect:
+            place = remote.url(digest).encode()
+            return Answer(307, (headers[1], (b"location", place), (b"content-length", b"0")))
+        return Answer(status, (*headers, length), Streamed(lambda: remote.read(digest, start), count))
 
     async def delete_blob(self, name: str, key: str) -> Answer:
         digest = read_digest(key)

@@ -125,5 +125,5 @@ class Proxy:
                 out.commit(expected=digest)
         elif not self._store.catalog.names(name, digest):
             return  # here for another repository: whether upstream would give it for this one is not known
-        self._store.files.make_durable([digest])
+        self._store.make_durable([digest])
         self._store.mount(name, digest)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from pipeyard.registry.lifecycle import enforce_all
 from tests.aws.conftest import ACCOUNT, Yard, code_of, open_yard
 from tests.registry.running import OCI_INDEX, Client, digest_of, manifest
 
@@ -233,6 +234,21 @@ def test_a_lifecycle_policy_is_the_registrys_and_its_preview_is_true(yard: Yard)
     with pytest.raises(ClientError) as error:
         ecr.put_lifecycle_policy(repositoryName="app", lifecyclePolicyText=text.replace("expire", "keep"))
     assert code_of(error) == "InvalidParameterException"
+
+
+def test_a_lifecycle_policy_tells_when_it_was_carried_out(yard: Yard) -> None:
+    ecr = yard.client("ecr")
+    ecr.create_repository(repositoryName="app")
+    enforce_all(yard.store)
+    yard.clock.offset_ms = 1000
+    selection = {"tagStatus": "any", "countType": "imageCountMoreThan", "countNumber": 1}
+    text = json.dumps({"rules": [{"rulePriority": 1, "selection": selection, "action": {"type": "expire"}}]})
+    ecr.put_lifecycle_policy(repositoryName="app", lifecyclePolicyText=text)
+    assert ecr.get_lifecycle_policy(repositoryName="app")["lastEvaluatedAt"].timestamp() == 0
+    yard.clock.offset_ms = 2000
+    enforce_all(yard.store)
+    told = ecr.get_lifecycle_policy(repositoryName="app")["lastEvaluatedAt"]
+    assert abs(told.timestamp() - yard.clock() / 1000) < 30
 
 
 def test_a_scan_without_a_scanner_fails_and_finds_nothing(yard: Yard) -> None:

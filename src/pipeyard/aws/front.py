@@ -5,7 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from pipeyard.aws.calls import HttpCall, Reply
-from pipeyard.registry.server.answers import Answer, Refusal, Request, error_answer, in_thread, send_answer
+from pipeyard.registry.server.answers import Refusal, Request
 from pipeyard.registry.server.asgi import App, Message, Receive, Send
 
 MAX_BODY = 40 << 20  # the largest input is UploadLayerPart: 20 MiB, in base64
@@ -26,16 +26,13 @@ def front(registry: App, is_aws: Callable[[str, str, str], bool], respond: Calla
         try:
             call = await _call(scope, request)
         except Refusal as refusal:
-            await send_answer(error_answer(refusal), request, send, in_thread)
-            return
-        reply = await asyncio.get_running_loop().run_in_executor(threads, respond, call)
-        headers = (
-            ("content-type", reply.content_type),
-            ("content-length", str(len(reply.body))),
-            *reply.headers,
-        )
-        encoded = tuple((name.encode(), value.encode()) for name, value in headers)
-        await send_answer(Answer(reply.status, encoded, reply.body), request, send, in_thread)
+            reply = Reply(status=refusal.status, content_type="text/plain", body=refusal.message.encode())
+        else:
+            reply = await asyncio.get_running_loop().run_in_executor(threads, respond, call)
+        headers = (("content-type", reply.content_type), ("content-length", str(len(reply.body))), *reply.headers)
+        encoded = [(name.encode(), value.encode()) for name, value in headers]
+        await send({"type": "http.response.start", "status": reply.status, "headers": encoded})
+        await send({"type": "http.response.body", "body": reply.body if request.method != "HEAD" else b""})
 
     return app
 

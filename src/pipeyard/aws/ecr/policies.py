@@ -14,7 +14,7 @@ from pipeyard.aws.parts import Parts
 from pipeyard.aws.refusals import AwsError
 from pipeyard.errors import InputError
 from pipeyard.registry.catalog import RepositoryRecord
-from pipeyard.registry.lifecycle import parse_policy, preview
+from pipeyard.registry.lifecycle import last_run_ms, parse_policy, preview
 
 _REGISTRY_ACTIONS = frozenset({"ecr:CreateRepository", "ecr:ReplicateImage", "ecr:BatchImportUpstreamImage", "ecr:*"})
 _VERSIONS = ("2012-10-17", "2008-10-17")
@@ -76,13 +76,16 @@ def put_lifecycle_policy(parts: Parts, caller: Caller, request: dict[str, Any]) 
     text = request["lifecyclePolicyText"]
     _demand_lifecycle(text)
     parts.store.catalog.configure(record.name, lifecycle=text)
+    change_note(parts, record, lifecycle_put_ms=parts.now_ms())
     return {**named(parts, record), "lifecyclePolicyText": text}
 
 
 def get_lifecycle_policy(parts: Parts, caller: Caller, request: dict[str, Any]) -> dict[str, Any]:
     record = demand(parts, caller, request)
-    # The service, too, tells the beginning of time until a policy was carried out; here nothing does it by itself.
-    return {**named(parts, record), "lifecyclePolicyText": _lifecycle_of(parts, record), "lastEvaluatedAt": 0}
+    text, ran_ms = _lifecycle_of(parts, record), last_run_ms(parts.store)
+    # The service, too, tells the beginning of time until the policy was carried out.
+    evaluated_ms = ran_ms if ran_ms > note_of(parts, record).lifecycle_put_ms else 0
+    return {**named(parts, record), "lifecyclePolicyText": text, "lastEvaluatedAt": evaluated_ms}
 
 
 def delete_lifecycle_policy(parts: Parts, caller: Caller, request: dict[str, Any]) -> dict[str, Any]:

@@ -30,6 +30,7 @@ class RepositoryNote(Struct, frozen=True, kw_only=True):
     kms_key: str | None = None
     tags: dict[str, str] = {}
     policy: str | None = None
+    lifecycle_put_ms: int = 0  # by the API; the policy itself is the catalog's
 
 
 def create_repository(parts: Parts, caller: Caller, request: dict[str, Any]) -> dict[str, Any]:

@@ -84,6 +84,8 @@ def _run(walk: "DemoWalk", progress: str) -> "DemoRun":
         for action in stage.actions:
             if action.error:
                 click.echo(f"  {stage.name} / {action.name}: {action.error.message}", err=True)
+                if action.error.hint:
+                    click.echo(f"  hint: {action.error.hint}", err=True)
     return ran
 
 

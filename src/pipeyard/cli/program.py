@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import click
 
+from pipeyard import __version__
 from pipeyard.errors import PipeyardError, Stopped
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
@@ -69,13 +70,14 @@ class LazyGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         rows = [(name, text) for name, (_, text) in self.table.items()]
-        rows += [(name, found.get_short_help_str()) for name, found in self.commands.items()]
+        rows += [(name, found.get_short_help_str(limit=100)) for name, found in self.commands.items()]
         if rows:
             with formatter.section("Commands"):
                 formatter.write_dl(rows)
 
 
 root = LazyGroup("pipeyard", COMMANDS, "AWS CodePipeline V2, anywhere: from a commit to a published image.")
+click.version_option(__version__, message="%(prog)s %(version)s")(root)
 root.add_command(LazyGroup("image", IMAGE_COMMANDS, "Build images and move them between registries."))
 root.add_command(LazyGroup("registry", REGISTRY_COMMANDS, "The embedded OCI registry."))
 

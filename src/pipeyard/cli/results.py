@@ -9,14 +9,14 @@ from pipeyard.service.outcome import ActionOutcome, Outcome, PublishedImage
 _COLOURS = {"Succeeded": "green", "Failed": "red", "Stopped": "yellow", "Superseded": "yellow", "InProgress": "cyan"}
 
 
-def show_outcome(outcome: Outcome) -> None:
-    """Writes an execution's result to stdout."""
+def show_outcome(outcome: Outcome, *, brief: bool = False) -> None:
+    """Writes an execution's result to stdout. `brief`: what was published, for who has just watched the actions."""
     click.echo(
         f"{click.style(outcome.pipeline, bold=True)} {status_text(outcome.status)}  {outcome.execution_id or ''}"
     )
     if outcome.reason:
         click.echo(f"  {printable_text(outcome.reason)}")
-    for stage in outcome.stages:
+    for stage in () if brief else outcome.stages:
         click.echo(f"  {stage.name}  {status_text(stage.status)}")
         for action in stage.actions:
             show_action(action)

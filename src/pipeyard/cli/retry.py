@@ -26,5 +26,5 @@ def command(execution_id: str, all_actions: bool, approve: bool, as_json: bool, 
     if as_json:
         write_json(outcome)
     else:
-        show_outcome(outcome)
+        show_outcome(outcome, brief=outcome.status == "Succeeded")
     return 0 if outcome.status == "Succeeded" else 1

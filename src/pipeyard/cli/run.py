@@ -90,4 +90,4 @@ def _show(outcome: Outcome, *, as_json: bool, planned: bool) -> None:
     elif planned:
         show_plan(outcome)
     else:
-        show_outcome(outcome)
+        show_outcome(outcome, brief=outcome.status == "Succeeded")

@@ -7,7 +7,7 @@ import pytest
 
 from pipeyard.actions.contract import ActionRequest, ActionResult
 from pipeyard.definition.model import ActionDeclaration, Definition, PipelineDeclaration
-from pipeyard.engine import Engine, Refused, RuleNotMet, RuleRequest, document
+from pipeyard.engine import Engine, Refused, RuleNotMet, RuleRequest
 from pipeyard.engine.scripted import perform_scripted
 from pipeyard.engine.views import ExecutionView
 from pipeyard.errors import ActionFailed
@@ -49,7 +49,7 @@ def test_a_pipeline_runs_to_its_end_and_hands_on_what_actions_put_out(make_engin
     assert view.status == "Succeeded"
     assert [stage.status for stage in view.stages] == ["Succeeded", "Succeeded"]
     assert view.stages[1].actions[0].output_variables == {"Tags": "c0ffee"}
-    assert document(view)["stages"][0]["actions"][0]["output_variables"] == {"CommitId": "c0ffee"}
+    assert view.stages[0].actions[0].output_variables == {"CommitId": "c0ffee"}
 
 
 def test_a_failing_action_fails_its_execution_and_says_why(make_engine: EngineMaker) -> None:
@@ -57,7 +57,9 @@ def test_a_failing_action_fails_its_execution_and_says_why(make_engine: EngineMa
         view = run(engine, site(image(Fail="no Dockerfile")))
     assert view.status == "Failed"
     assert view.stages[1].status == "Failed"
-    assert document(view)["stages"][1]["actions"][0]["error"] == {"message": "no Dockerfile", "place": None}
+    error = view.stages[1].actions[0].error
+    assert error is not None
+    assert (error.message, error.place) == ("no Dockerfile", "")
 
 
 def test_an_action_that_breaks_down_fails_instead_of_hanging(make_engine: EngineMaker) -> None:

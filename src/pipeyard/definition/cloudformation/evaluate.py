@@ -22,6 +22,7 @@ from pipeyard.definition.cloudformation.computing import (
     to_json_string,
     zones,
 )
+from pipeyard.definition.cloudformation.conditions import CONDITION_FUNCTIONS, Conditions
 from pipeyard.definition.cloudformation.functions import sub_parts
 from pipeyard.definition.cloudformation.loops import has_loops, unroll
 from pipeyard.definition.cloudformation.resources import KINDS, NAMELESS, generated_id, generated_name, generated_token
@@ -33,7 +34,6 @@ from pipeyard.definition.documents import (
     Node,
     Table,
     Unknown,
-    plain,
     text_leaf,
     value_leaf,
 )
@@ -46,8 +46,6 @@ NESTED_STACK = "AWS::CloudFormation::Stack"
 
 OpenNested = Callable[[str, Mapping[str, Node], str], "Evaluator | None"]
 """(file name, parameters, stack name) -> the nested template's evaluator, or None when the file is not at hand."""
-
-CONDITION_FUNCTIONS = frozenset({"Fn::And", "Fn::Or", "Fn::Not", "Fn::Equals", "Condition"})
 
 
 class Evaluator:
@@ -71,7 +69,6 @@ class Evaluator:
         self._budget = [MAX_NODES]
         self._depth = 0
         self._open: list[str] = []  # conditions and resources that are being computed, to find circles
-        self._conditions: dict[str, bool | Unknown] = {}
         self._names: dict[str, Leaf | Unknown] = {}
         self._open_nested = open_nested
         self._nested: dict[str, Evaluator | None] = {}
@@ -93,7 +90,7 @@ class Evaluator:
             "Fn::Transform": self._transform,
         }
         self.resources = self._section("Resources")
-        self._declared_conditions = self._section("Conditions")
+        self.conditions = Conditions(self._section("Conditions"), self, self._computing)
         self._mappings = self._section("Mappings")
 
     @property
@@ -128,8 +125,8 @@ class Evaluator:
                     if function is not None:
                         with located(node.place):
                             return function(argument, node.place)
-                    if key in CONDITION_FUNCTIONS and key != "Condition":
-                        truth = self.condition(node)
+                    if key in CONDITION_FUNCTIONS:
+                        truth = self.conditions.holds(node)
                         return truth if isinstance(truth, Unknown) else value_leaf(truth, node.place)
                     if key.startswith("Fn::") and not has_loops(node):
                         raise InputError(
@@ -158,61 +155,11 @@ class Evaluator:
             raise InputError(f"{what} must be text", place=node.place)
         return value
 
-    # Conditions
-
     def is_wanted(self, logical_id: str) -> bool | Unknown:
         """Whether the resource's own Condition lets it be made."""
         resource = self.resources.get(logical_id)
         condition = resource.get("Condition") if isinstance(resource, Table) else None
-        return self.named_condition(condition.text, condition.place) if isinstance(condition, Leaf) else True
-
-    def named_condition(self, name: str, place: Place) -> bool | Unknown:
-        if name in self._conditions:
-            return self._conditions[name]
-        node = self._declared_conditions.get(name)
-        if node is None:
-            hint = suggestion(name, self._declared_conditions.entries)
-            raise InputError(f"there is no condition {name!r}", place=place, hint=hint)
-        with self._computing(f"condition {name}", place):
-            found = self.condition(node)
-        self._conditions[name] = because(found, f"condition {name}") if isinstance(found, Unknown) else found
-        return self._conditions[name]
-
-    def condition(self, node: Node) -> bool | Unknown:
-        if isinstance(node, Table) and len(node.entries) == 1:
-            ((key, argument),) = node.entries.items()
-            match key:
-                case "Condition":
-                    return self.named_condition(self.literal(argument, "Condition"), node.place)
-                case "Fn::Equals":
-                    left, right = arguments(argument, key, 2, 2)
-                    return self._equal(self.evaluate(left), self.evaluate(right))
-                case "Fn::Not":
-                    (inner,) = arguments(argument, key, 1, 1)
-                    truth = self.condition(inner)
-                    return truth if isinstance(truth, Unknown) else not truth
-                case "Fn::And" | "Fn::Or":
-                    decisive = key == "Fn::Or"
-                    truths = [self.condition(child) for child in arguments(argument, key, 1, 10)]
-                    if any(truth is decisive for truth in truths):
-                        return decisive
-                    return next((truth for truth in truths if isinstance(truth, Unknown)), not decisive)
-        value = self.evaluate(node)
-        if isinstance(value, Unknown):
-            return value
-        if isinstance(value, Leaf) and value.text in ("true", "false"):
-            return value.text == "true"
-        raise InputError(
-            "a condition is needed here (Fn::Equals, Fn::And, Fn::Or, Fn::Not, Condition)", place=node.place
-        )
-
-    def _equal(self, left: Node, right: Node) -> bool | Unknown:
-        for side in (left, right):
-            if isinstance(side, Unknown):
-                return side
-        if isinstance(left, Leaf) and isinstance(right, Leaf):
-            return left.text == right.text
-        return bool(plain(left) == plain(right))
+        return self.conditions.named(condition.text, condition.place) if isinstance(condition, Leaf) else True
 
     @contextmanager
     def _computing(self, what: str, place: Place) -> Iterator[None]:
@@ -450,7 +397,7 @@ class Evaluator:
 
     def _if(self, argument: Node, place: Place) -> Node:
         name, then, otherwise = arguments(argument, "Fn::If", 3, 3)
-        truth = self.named_condition(name.text, name.place) if isinstance(name, Leaf) else self.condition(name)
+        truth = self.conditions.named(name.text, name.place) if isinstance(name, Leaf) else self.conditions.holds(name)
         if isinstance(truth, Unknown):
             return because(truth, "Fn::If", place)
         return self.evaluate(then if truth else otherwise)

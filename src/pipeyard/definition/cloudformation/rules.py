@@ -30,7 +30,7 @@ def check_rules(rules: Node | None, evaluator: Evaluator, notes: Notes) -> None:
 def _holds(node: Node, evaluator: Evaluator) -> bool | None:
     """None: only the service can tell."""
     if not isinstance(node, Table) or len(node.entries) != 1:
-        truth = evaluator.condition(node)
+        truth = evaluator.conditions.holds(node)
         return None if isinstance(truth, Unknown) else truth
     ((key, argument),) = node.entries.items()
     arguments = argument.nodes if isinstance(argument, Items) else (argument,)
@@ -50,7 +50,7 @@ def _holds(node: Node, evaluator: Evaluator) -> bool | None:
             return decisive if decisive in truths else None if None in truths else not decisive
     if _asks_the_service(node):
         return None
-    found = evaluator.condition(node)
+    found = evaluator.conditions.holds(node)
     return None if isinstance(found, Unknown) else found
 
 

@@ -54,6 +54,8 @@ class Performer:
             except PipeyardError as error:
                 told = self._told(error)
                 observe(StepEnded(action_id, error=str(told)))
+                if told is error:
+                    raise
                 raise told from error
             except BaseException as error:
                 observe(StepEnded(action_id, error=f"{type(error).__name__}: {error}"))

@@ -11,6 +11,7 @@ from pipeyard.errors import PipeyardError, Stopped
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
     # name: (module with a click command called `command`, or module:command; short help)
+    "migrate": ("pipeyard.cli.migrate", "Propose ECRBuildAndPublish for CodeBuild projects that build an image."),
     "build": ("pipeyard.cli.build", "Run a buildspec alone, without CodeBuild or Docker."),
     "validate": ("pipeyard.cli.validate", "Check a definition as the service would, and further."),
     "run": ("pipeyard.cli.run", "Run the pipeline that a definition declares."),

@@ -18,8 +18,9 @@ Source: CodePipeline User Guide, "How pipeline executions work", "Configure auto
 
 from typing import Literal
 
-from msgspec import structs
+from msgspec import Struct, structs
 
+from pipeyard.actions.contract import Artifact
 from pipeyard.definition.expressions import resolve, resolve_all
 from pipeyard.definition.model import ActionDeclaration, StageDeclaration
 from pipeyard.engine import conditions
@@ -78,7 +79,9 @@ def settle_stage(turn: Turn, execution: Execution) -> None:
 
 
 def _start_action(turn: Turn, execution: Execution, stage: StageDeclaration, action: ActionDeclaration) -> Execution:
+    """Starts an action, or asks for its approval; one that cannot be resolved has failed."""
     passage = execution.stages[stage.name]
+    wanted = _resolved(execution, action)
     run = ActionRun(
         id=derived_id(execution.id, stage.name, action.name, passage.attempt),
         stage=stage.name,
@@ -87,63 +90,86 @@ def _start_action(turn: Turn, execution: Execution, stage: StageDeclaration, act
         status="InProgress",
         started_ms=turn.at_ms,
         updated_ms=turn.at_ms,
+        configuration=wanted.configuration,
+        inputs=wanted.inputs,
     )
-    known = conditions.values(execution)
-    error: ErrorDetails | None = None
+    if wanted.error is not None:
+        run = structs.replace(run, status="Failed", error=wanted.error)
+    else:
+        run = structs.replace(run, expires_ms=turn.at_ms + timeout_ms(action))
+        if action.action_type_id.category == "Approval":
+            run = structs.replace(run, token=derived_id(run.id, "approval"))
+            turn.command(_question(execution, action, run))
+        else:
+            turn.command(_order(turn, execution, action, run, wanted))
+        turn.set_timer(execution.id, run.id, run.expires_ms)
+    execution = turn.put_run(execution, run)
+    return turn.put_stage(execution, structs.replace(passage, current={**passage.current, action.name: run.id}))
+
+
+class _Resolved(Struct, frozen=True, kw_only=True):
+    """What an action is started with: everything that could be resolved, and why not everything could."""
+
     configuration: dict[str, str] = {}
     commands: list[str] = []
     environment: dict[str, str] = {}
+    inputs: dict[str, Artifact] = {}
+    error: ErrorDetails | None = None
+
+
+def _resolved(execution: Execution, action: ActionDeclaration) -> _Resolved:
+    known = conditions.values(execution)
+    configuration: dict[str, str] = {}
     try:
         configuration = resolve_all(action.configuration, known)
         commands = [resolve(line, known) for line in action.commands]
         environment = {variable.name: resolve(variable.value, known) for variable in action.environment_variables}
     except InputError as unresolved:
         error = ErrorDetails(code="ConfigurationError", message=unresolved.message, hint=unresolved.hint)
+        return _Resolved(configuration=configuration, error=error)
     missing = [artifact.name for artifact in action.input_artifacts if artifact.name not in execution.artifacts]
-    if missing and error is None:
+    if missing:
         error = ErrorDetails(code="ConfigurationError", message=f"no action has produced the artifact {missing[0]}")
-    inputs = {} if error else {each.name: execution.artifacts[each.name] for each in action.input_artifacts}
-    run = structs.replace(run, configuration=configuration, inputs=inputs)
-    if error is not None:
-        run = structs.replace(run, status="Failed", error=error)
-    else:
-        lasting_ms = timeout_ms(action)
-        run = structs.replace(run, expires_ms=turn.at_ms + lasting_ms)
-        if action.action_type_id.category == "Approval":
-            run = structs.replace(run, token=derived_id(run.id, "approval"))
-            turn.command(
-                AskApproval(
-                    id=f"{run.id}:ask",
-                    execution_id=execution.id,
-                    action_execution_id=run.id,
-                    stage=stage.name,
-                    action=action.name,
-                    token=run.token,
-                    type_id=action.action_type_id,
-                    configuration=configuration,
-                    expires_ms=run.expires_ms,
-                )
-            )
-        else:
-            turn.command(
-                StartAction(
-                    id=f"{run.id}:start",
-                    execution_id=execution.id,
-                    action_execution_id=run.id,
-                    stage=stage.name,
-                    declaration=action,
-                    configuration=configuration,
-                    commands=commands,
-                    environment=environment,
-                    inputs=inputs,
-                    source_revision=execution.source_overrides.get(action.name),
-                    timeout_s=lasting_ms // 1000,
-                    definition=turn.state.versions[execution.version].definition,
-                )
-            )
-        turn.set_timer(execution.id, run.id, run.expires_ms)
-    execution = turn.put_run(execution, run)
-    return turn.put_stage(execution, structs.replace(passage, current={**passage.current, action.name: run.id}))
+        return _Resolved(configuration=configuration, error=error)
+    return _Resolved(
+        configuration=configuration,
+        commands=commands,
+        environment=environment,
+        inputs={artifact.name: execution.artifacts[artifact.name] for artifact in action.input_artifacts},
+    )
+
+
+def _question(execution: Execution, action: ActionDeclaration, run: ActionRun) -> AskApproval:
+    return AskApproval(
+        id=f"{run.id}:ask",
+        execution_id=execution.id,
+        action_execution_id=run.id,
+        stage=run.stage,
+        action=action.name,
+        token=run.token,
+        type_id=action.action_type_id,
+        configuration=run.configuration,
+        expires_ms=run.expires_ms,
+    )
+
+
+def _order(
+    turn: Turn, execution: Execution, action: ActionDeclaration, run: ActionRun, wanted: _Resolved
+) -> StartAction:
+    return StartAction(
+        id=f"{run.id}:start",
+        execution_id=execution.id,
+        action_execution_id=run.id,
+        stage=run.stage,
+        declaration=action,
+        configuration=wanted.configuration,
+        commands=wanted.commands,
+        environment=wanted.environment,
+        inputs=wanted.inputs,
+        source_revision=execution.source_overrides.get(action.name),
+        timeout_s=(run.expires_ms - turn.at_ms) // 1000,
+        definition=turn.state.versions[execution.version].definition,
+    )
 
 
 def _leave(turn: Turn, execution: Execution, passage: StageRun, status: Literal["Succeeded", "Skipped"]) -> None:

@@ -16,7 +16,7 @@ from pipeyard.definition.terraform.expressions import parse_expression
 from pipeyard.definition.terraform.json_syntax import parse_json_body
 from pipeyard.definition.terraform.json_text import encode_json
 from pipeyard.definition.terraform.numbers import number_text, parse_number, rounded
-from pipeyard.definition.terraform.patterns import PatternError, compile_pattern, matches
+from pipeyard.definition.terraform.patterns import PatternError, compile_pattern
 from pipeyard.definition.terraform.syntax import Source
 from pipeyard.definition.terraform.values import from_plain, to_plain
 from pipeyard.definition.terraform.variables import NoScope
@@ -123,8 +123,14 @@ def test_any_pattern_is_compiled_or_refused(pattern: str) -> None:
         compiled = compile_pattern(pattern)
     except PatternError:
         return
-    found = matches(compiled, "aab1-a")
-    assert [one.start() for one in found] == sorted(one.start() for one in found)
+    found = list(compiled.matches("aab1-a"))
+    assert [one.start for one in found] == sorted(one.start for one in found)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("pattern", ["(a+)+$", "(a|aa)+$", "(a|a)*b", "(.*)*x", "(a?){500}a{500}b", "([a-z]+)*[0-9]"])
+def test_no_pattern_takes_longer_than_its_text_deserves(pattern: str) -> None:
+    assert compile_pattern(pattern).search("a" * 5_000 + "!") is None
 
 
 def test_nothing_is_written_beside_what_is_read(tmp_path: Path) -> None:

@@ -1,7 +1,5 @@
 """String functions."""
 
-import re
-
 from pipeyard.definition.terraform.formatting import format_text
 from pipeyard.definition.terraform.functions.signature import (
     Function,
@@ -15,7 +13,7 @@ from pipeyard.definition.terraform.functions.signature import (
     strings,
 )
 from pipeyard.definition.terraform.graphemes import graphemes
-from pipeyard.definition.terraform.patterns import PatternError, compile_pattern, matches, replace_all
+from pipeyard.definition.terraform.patterns import Match, Pattern, PatternError, compile_pattern, replace_all
 from pipeyard.definition.terraform.values import (
     BOOL,
     STRING,
@@ -119,26 +117,22 @@ def _separates(letter: str) -> bool:
     return not letter.isalnum() and letter.isspace()
 
 
-def _pattern(given: Value) -> re.Pattern[str]:
+def _pattern(given: Value) -> Pattern:
     try:
         return compile_pattern(given.raw)
     except PatternError as error:
         raise FunctionFault(str(error)) from None
 
 
-def _captures(pattern: re.Pattern[str], match: re.Match[str]) -> Value:
-    names = pattern.groupindex
+def _captures(pattern: Pattern, match: Match) -> Value:
+    groups = [null(STRING) if found is None else text(found) for found in match.groups]
     if not pattern.groups:
-        return text(match[0])
-
-    def group(key: str | int) -> Value:
-        return null(STRING) if match[key] is None else text(match[key])
-
-    if not names:
-        return tuple_of([group(index + 1) for index in range(pattern.groups)])
-    if len(names) != pattern.groups:
+        return groups[0]
+    if not pattern.names:
+        return tuple_of(groups[1:])
+    if len(pattern.names) != pattern.groups:
         raise FunctionFault("either all groups of a pattern have names, or none")
-    return object_of({name: group(name) for name in names})
+    return object_of({name: groups[index] for name, index in pattern.names.items()})
 
 
 def _regex(given: Value, subject: Value) -> Value:
@@ -151,14 +145,14 @@ def _regex(given: Value, subject: Value) -> Value:
 
 def _regex_all(given: Value, subject: Value) -> Value:
     pattern = _pattern(given)
-    results = [_captures(pattern, found) for found in matches(pattern, subject.raw)]
+    results = [_captures(pattern, found) for found in pattern.matches(subject.raw)]
     kind = results[0].type if results else (STRING if not pattern.groups else _empty_kind(pattern))
     return list_of(results, kind)
 
 
-def _empty_kind(pattern: re.Pattern[str]) -> Type:
-    if pattern.groupindex:
-        return ObjectType(tuple((name, STRING) for name in sorted(pattern.groupindex)))
+def _empty_kind(pattern: Pattern) -> Type:
+    if pattern.names:
+        return ObjectType(tuple((name, STRING) for name in sorted(pattern.names)))
     return TupleType((STRING,) * pattern.groups)
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
 
 from pipeyard.actions.contract import Action
 from pipeyard.definition.model import ActionTypeId
@@ -22,6 +21,8 @@ _BUILT_IN = {
 @cache
 def action_names() -> Mapping[str, str]:
     """Action type ids as text, each with the `module:class` that performs it. Imports none of them."""
+    from importlib.metadata import entry_points
+
     installed = {point.name: point.value for point in entry_points(group="pipeyard.actions")}
     return {**installed, **_BUILT_IN}
 

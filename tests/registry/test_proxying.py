@@ -1,6 +1,8 @@
 """The pull-through cache, with another registry of ours behind it."""
 
+import http.client
 import io
+import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -23,6 +25,7 @@ class Behind:
         self.asked: list[str] = []
         self.down = False
         self.corrupt = False
+        self.slow: threading.Event | None = None  # the second half of a blob comes after it
 
     def _ask(self, what: str) -> None:
         self.asked.append(what)
@@ -39,13 +42,48 @@ class Behind:
         found = self.store.catalog.manifest(repository, digest)
         return Document(media_type=found.media_type, data=found.data) if found else None
 
-    def blob(self, repository: str, digest: Digest) -> AbstractContextManager[BinaryIO]:
+    def blob_size(self, repository: str, digest: Digest) -> int | None:
+        return self.store.size(digest)
+
+    def blob(self, repository: str, digest: Digest, size: int) -> AbstractContextManager[BinaryIO]:
         self._ask("blob")
+        if self.slow is not None:
+            return self._slowly(digest, self.slow)
         return self._corrupt() if self.corrupt else self.store.read(digest)
 
     @contextmanager
     def _corrupt(self) -> Iterator[BinaryIO]:
         yield io.BytesIO(b"something else")
+
+    @contextmanager
+    def _slowly(self, digest: Digest, event: threading.Event) -> Iterator[BinaryIO]:
+        with self.store.read(digest) as stream:
+            data = stream.read()
+        half = len(data) // 2
+        rest = b"\0" * (len(data) - half) if self.corrupt else data[half:]
+        yield io.BufferedReader(Halves([data[:half], rest], event), 1)
+
+
+class Halves(io.RawIOBase):
+    def __init__(self, pieces: list[bytes], event: threading.Event) -> None:
+        self._pieces = pieces
+        self._event = event
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: object) -> int:
+        view = memoryview(buffer)  # type: ignore[arg-type]  # typeshed has no public name for a writable buffer here
+        if not self._pieces:
+            return 0
+        if len(self._pieces) == 1:
+            assert self._event.wait(20)
+        piece = self._pieces.pop(0)
+        count = min(len(view), len(piece))
+        view[:count] = piece[:count]
+        if count < len(piece):
+            self._pieces.insert(0, piece[count:])
+        return count
 
 
 class Clock:
@@ -143,3 +181,68 @@ def test_a_registry_process_is_the_cache_of_another_one(tmp_path: Path) -> None:
             upstream.kill()
             assert client("GET", f"/v2/library/app/manifests/v1?ns={host}").body == data
             assert client("GET", f"/v2/library/app/blobs/{digest_of(b'layer')}?ns={host}").status == 502
+
+
+LARGE = bytes(range(256)) * 8192  # 2 MiB
+
+
+@pytest.fixture
+def slow(behind: Behind) -> Behind:
+    with open_registry(behind.store) as client:
+        client.push_image("library/app", "large", LARGE)
+    behind.slow = threading.Event()
+    return behind
+
+
+def asked(cache: Client, **headers: str) -> http.client.HTTPResponse:
+    """The answer to a GET of the large blob, whose body is not read yet."""
+    connection = http.client.HTTPConnection("127.0.0.1", cache.port, timeout=20)
+    connection.request("GET", f"/v2/docker.io/library/app/blobs/{digest_of(LARGE)}", headers=headers)
+    return connection.getresponse()
+
+
+def test_a_client_reads_what_has_come_while_the_rest_is_under_way(cache: Client, slow: Behind) -> None:
+    assert slow.slow is not None
+    cache("GET", "/v2/docker.io/library/app/manifests/large")
+    first, ranged = asked(cache), asked(cache, Range="bytes=1000-1999")
+    assert first.headers["content-length"] == str(len(LARGE))
+    assert first.read(500_000) == LARGE[:500_000]
+    assert ranged.read() == LARGE[1000:2000]
+    second = asked(cache)
+    assert second.read(1000) == LARGE[:1000]
+    slow.slow.set()
+    assert first.read() == LARGE[500_000:]
+    assert second.read() == LARGE[1000:]
+    assert cache("GET", f"/v2/docker.io/library/app/blobs/{digest_of(LARGE)}").body == LARGE
+    assert slow.asked.count("blob") == 1
+
+
+def test_a_client_that_goes_away_does_not_stop_the_blob(cache: Client, slow: Behind) -> None:
+    assert slow.slow is not None
+    cache("GET", "/v2/docker.io/library/app/manifests/large")
+    answer = asked(cache)
+    answer.read(1000)
+    answer.close()
+    slow.slow.set()
+    assert asked(cache).read() == LARGE
+    assert slow.asked.count("blob") == 1
+
+
+def test_a_blob_that_turns_out_wrong_is_never_whole_at_the_client(cache: Client, slow: Behind) -> None:
+    assert slow.slow is not None
+    slow.corrupt = True
+    cache("GET", "/v2/docker.io/library/app/manifests/large")
+    answer = asked(cache)
+    assert answer.read(1000) == LARGE[:1000]
+    slow.slow.set()
+    with pytest.raises((http.client.IncompleteRead, ConnectionResetError)):
+        answer.read()
+    slow.corrupt = False
+    assert asked(cache).read() == LARGE, "nothing of it was kept"
+
+
+def test_asking_for_the_size_of_a_blob_fetches_nothing(cache: Client, slow: Behind) -> None:
+    cache("GET", "/v2/docker.io/library/app/manifests/large")
+    reply = cache("HEAD", f"/v2/docker.io/library/app/blobs/{digest_of(LARGE)}")
+    assert (reply.status, reply.headers["content-length"]) == (200, str(len(LARGE)))
+    assert "blob" not in slow.asked

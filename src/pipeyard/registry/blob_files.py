@@ -49,6 +49,11 @@ class FileBlobWriter:
         self._out.write(data)
         return len(data)
 
+    def flushed(self) -> Path:
+        """The file in which everything written so far can be read; its name goes when the writer is done."""
+        self._out.flush()
+        return self._temporary
+
     def commit(self, media_type: str = "application/octet-stream", expected: Digest | None = None) -> Descriptor:
         digest = self._hasher.digest
         if expected is not None and expected != digest:

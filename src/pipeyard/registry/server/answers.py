@@ -175,10 +175,15 @@ async def _send_stream(
     try:
         left = body.count
         while left:
-            data = await run(source.read, min(_PIECE, left))
+            try:
+                data = await run(source.read, min(_PIECE, left))
+            except (RegistryError, OSError) as error:
+                if left == body.count:  # nothing was sent: the failure is an answer of its own
+                    raise
+                raise ConnectionResetError("the source failed") from error
             if not data:
                 raise ConnectionResetError("the source ended early")
-            if left == body.count:  # not before there is something: until then a failure is an answer of its own
+            if left == body.count:
                 await send(start)
             left -= len(data)
             await send({"type": "http.response.body", "body": data, "more_body": left > 0})

@@ -84,13 +84,18 @@ class _Registry:
             return
         request = Request(scope, receive)
         try:
-            answer = await self._answer(request)
+            await self._send(await self._answer(request), request, send)
+            return
         except Refusal as refusal:
             answer = error_answer(refusal)
         except (RegistryError, InputError) as error:
             if isinstance(error, RegistryError) and not error.code:
                 _log.error("%s %s: %s", request.method, request.path, error)
             answer = error_answer(as_refusal(error))
+        await self._send(answer, request, send)
+
+    async def _send(self, answer: Answer, request: Request, send: Send) -> None:
+        """Raises Refusal and RegistryError only while nothing was sent."""
         await send_answer(answer, request, send, self._in_stream)
 
     async def _in_stream(self, work: Callable[..., Any], *arguments: Any) -> Any:
@@ -139,8 +144,8 @@ class _Registry:
             if method in ("GET", "HEAD"):
                 self._allow(request, name, "pull")
                 digest = read_digest(key)
-                await self._proxy.bring_blob(name, digest)
-                return self._content.blob(request, name, digest)
+                coming = await self._proxy.bring_blob(name, digest, wanted=method == "GET")
+                return self._content.blob(request, name, digest, coming)
             _only(method, "DELETE", "GET", "HEAD")
             self._allow(request, name, "delete")
             return await self._content.delete_blob(name, key)

@@ -13,6 +13,7 @@ from pipeyard.registry.manifests import examine, referrer
 from pipeyard.registry.reference import is_tag
 from pipeyard.registry.server.access import Caller
 from pipeyard.registry.server.answers import Answer, FileRegion, Refusal, Request, Streamed, json_answer, read_digest
+from pipeyard.registry.server.coming import Coming
 from pipeyard.registry.store import ContentStore
 
 MAX_MANIFEST = 4 * 1024 * 1024  # the size that clients can rely on: distribution-spec, "Pushing Manifests"
@@ -93,8 +94,9 @@ class Content:
 
     # Blobs
 
-    def blob(self, request: Request, name: str, digest: Digest) -> Answer:
-        size = self._store.blob_size(name, digest)
+    def blob(self, request: Request, name: str, digest: Digest, coming: Coming | None = None) -> Answer:
+        """From the store, or while it is `coming` from upstream."""
+        size = coming.size if coming else self._store.blob_size(name, digest)
         headers: tuple[tuple[bytes, bytes], ...] = (
             (b"content-type", b"application/octet-stream"),
             (b"docker-content-digest", digest.encode()),
@@ -112,6 +114,8 @@ class Content:
             headers = (*headers, (b"content-range", b"bytes %d-%d/%d" % (start, start + count - 1, size)))
         if request.method == "HEAD":
             return Answer(status, (*headers, length))
+        if coming is not None:
+            return Answer(status, (*headers, length), Streamed(lambda: coming.read(start), count))
         try:
             return Answer(status, (*headers, length), FileRegion(self._store.files.open(digest), start, count))
         except RegistryError:

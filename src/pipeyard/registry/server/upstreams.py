@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
-from pipeyard.errors import RegistryError
 from pipeyard.oci import Descriptor, Digest
 from pipeyard.registry.client import Registries, Repository
 from pipeyard.registry.exchange import Document
@@ -25,14 +24,13 @@ class ClientUpstream:
     def manifest(self, repository: str, digest: Digest) -> Document | None:
         return self._repository(repository).document(digest)
 
+    def blob_size(self, repository: str, digest: Digest) -> int | None:
+        return self._repository(repository).blob_size(digest)
+
     @contextmanager
-    def blob(self, repository: str, digest: Digest) -> Iterator[BinaryIO]:
-        source = self._repository(repository)
-        size = source.blob_size(digest)
-        if size is None:
-            raise RegistryError(f"{source} has no blob {digest}", status=404, code="BLOB_UNKNOWN")
+    def blob(self, repository: str, digest: Digest, size: int) -> Iterator[BinaryIO]:
         blob = Descriptor(media_type="application/octet-stream", digest=digest, size=size)
-        with source.read(blob) as stream:
+        with self._repository(repository).read(blob) as stream:
             yield stream
 
     def _repository(self, name: str) -> Repository:

@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from pipeyard.engine.debug_points import debug_point
 from pipeyard.engine.driver import THREADS, Bench
@@ -65,7 +66,7 @@ class DbosDriver:
                 return json.loads(serialized_data)
 
         if self._url.startswith("sqlite:///"):
-            _write_ahead(Path(self._url.removeprefix("sqlite:///")))
+            _write_ahead(Path(unquote(self._url.removeprefix("sqlite:///").partition("?")[0])))
         DBOS(
             config={
                 "name": "pipeyard",

@@ -3,6 +3,7 @@
 The functions that do the work are handed in: `Perform` for actions and `Evaluate` for rules of stage conditions.
 """
 
+import errno
 from collections.abc import Callable, Mapping
 
 from msgspec import Struct, structs
@@ -14,6 +15,14 @@ from pipeyard.engine.events import ActionFailed, ActionSucceeded, Event, RuleFai
 from pipeyard.engine.redaction import restored
 from pipeyard.errors import BuildFailed, InputError, PipeyardError, RegistryError, Stopped
 from pipeyard.threads import StopSignal
+
+_OF_THE_MACHINE = {  # what is no fault of the action -> the next move
+    errno.ENOSPC: "free some space (`pipeyard registry collect` helps), then retry the execution",
+    errno.EDQUOT: "raise the quota, then retry the execution",
+    errno.EROFS: "let PIPEYARD_HOME lie where files can be written, then retry the execution",
+    errno.EMFILE: "raise the limit of open files (ulimit -n), then retry the execution",
+    errno.ENOMEM: "give the machine more memory, then retry the execution",
+}
 
 
 class RuleRequest(Struct, frozen=True, kw_only=True):
@@ -120,6 +129,9 @@ def outcome(
 def failure(command: StartAction | StartRule, error: Exception, at_ms: int) -> Event:
     if isinstance(error, PipeyardError):
         message, place, hint = error.message, str(error.place or ""), error.hint
+    elif isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
+        where = f"{error.filename}: " if error.filename else ""
+        message, place, hint = f"{where}{error.strerror}", "", _OF_THE_MACHINE[error.errno]
     else:
         message, place, hint = f"{type(error).__name__}: {error}", "", "this is a bug in the action"
     if isinstance(command, StartRule):

@@ -18,7 +18,7 @@ from pipeyard.service.choices import Choices, keep_choices
 from pipeyard.service.logs import read_log
 from pipeyard.service.outcome import Outcome, executed
 from pipeyard.service.preflight import ReadyRun, RunRequest, prepare
-from pipeyard.settings import Settings
+from pipeyard.settings import Settings, sqlite_url
 from pipeyard.threads import NEVER, Stop, StopSignal
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ class Pipeyard:
                 store,
                 now_ms=now_ms,
                 new_id=new_id,
-                driver=DbosDriver(f"sqlite:///{home / 'dispatch.sqlite'}" if embedded else self.settings.database),
+                driver=DbosDriver(sqlite_url(home / "dispatch.sqlite") if embedded else self.settings.database),
                 roll=roll,
                 perform=Performer(self.settings, images, self._observe, self._environ),
                 notify=lambda pipeline, approval: _answer(engine, pipeline, approval, ask, give_up),

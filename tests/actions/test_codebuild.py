@@ -106,9 +106,18 @@ def test_several_outputs_are_those_of_the_same_names(tmp_path: Path) -> None:
 
 def test_an_output_that_the_build_did_not_make_is_told_with_what_to_add(tmp_path: Path) -> None:
     tools = RecordingTools(tmp_path)
-    with pytest.raises(ActionFailed, match="made no artifact for the output Out") as caught:
-        CodeBuild().perform(request(tools.keep("Src", {"a": "1"}), outputs=("Out",), ProjectName="builder"), tools)
+    with pytest.raises(ActionFailed, match="made no artifact for the output One") as caught:
+        CodeBuild().perform(
+            request(tools.keep("Src", {"a": "1"}), outputs=("One", "Out"), ProjectName="builder"), tools
+        )
     assert "buildspec" in caught.value.hint
+
+
+def test_the_only_output_of_a_build_without_artifacts_is_empty(tmp_path: Path) -> None:
+    tools = RecordingTools(tmp_path)
+    source = tools.keep("Src", {"a": "1"})
+    result = CodeBuild().perform(request(source, outputs=("Out",), ProjectName="builder"), tools)
+    assert list(tools.artifacts.folder(result.outputs["Out"]).iterdir()) == []
 
 
 def test_a_failed_build_fails_the_action_with_its_first_error(tmp_path: Path) -> None:

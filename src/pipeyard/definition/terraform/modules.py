@@ -29,7 +29,8 @@ from pipeyard.errors import InputError
 P = ParamSpec("P")
 MAX_MODULES = 500
 
-_META = frozenset({"count", "for_each", "depends_on", "provider", "providers", "lifecycle", "source", "version"})
+_RESOURCE_META = frozenset({"count", "for_each", "depends_on", "provider", "lifecycle"})
+_META = _RESOURCE_META | {"providers", "source", "version"}
 
 
 class Module:
@@ -274,10 +275,10 @@ class Module:
         """Arguments and nested blocks as an object has them; nested blocks are lists."""
         entries: dict[str, Value] = {}
         for name, attribute in body.attributes.items():
-            if name not in _META:
+            if name not in _RESOURCE_META:
                 entries[name] = self.forgiving(self.evaluate, attribute.value, repetition)
         for kind in dict.fromkeys(block_types(body)):
-            if kind not in _META:
+            if kind not in _RESOURCE_META:
                 entries[kind] = self.forgiving(self._nested, body, kind, repetition)
         return entries
 

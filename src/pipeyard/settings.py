@@ -61,7 +61,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     registry_mirrors: dict[str, str] = {}  # host as written in a reference -> base URL
     insecure_registries: tuple[str, ...] = ()  # hosts spoken to by plain HTTP
     registries: dict[str, RegistrySettings] = {}
-    connections: dict[str, str] = {}  # connection ARN or owner/repository -> folder or git URL
+    connections: dict[str, str] = {}  # connection ARN or owner/repository -> absolute folder or git URL
     account_id: str = "123456789012"
     region: str = "us-east-1"
     imports: dict[str, str] = {}  # what other stacks export, for Fn::ImportValue
@@ -113,8 +113,20 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], folder: Path) -> 
         except (ValidationError, ValueError) as error:
             raise InputError(f"{name} from {origin} has a wrong value: {error}", place=_place(origin)) from error
         origins[name] = origin
+        if name == "connections":
+            place = _place(origin)
+            values[name] = _anchored(values[name], Path(place.file).parent if place else folder)
     values["home"] = Path(values["home"]).expanduser().absolute()
     return Settings(**values, origins=origins)
+
+
+def _anchored(connections: dict[str, str], folder: Path) -> dict[str, str]:
+    """Folders among the connections count from the file that names them, wherever pipeyard is started."""
+    url = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|[^/]+@[^/]+:")
+    return {
+        name: where if url.match(where) else str((folder / Path(where).expanduser()).absolute())
+        for name, where in connections.items()
+    }
 
 
 def _long(name: str, value: Any) -> Any:

@@ -85,3 +85,15 @@ def test_broken_toml_is_refused_with_its_place(tmp_path: Path, text: str) -> Non
 def test_a_wrong_type_names_the_variable_that_it_came_from(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="PIPEYARD_CACHE_SIZE_MB in the environment"):
         load({}, {"PIPEYARD_CACHE_SIZE_MB": "many"}, tmp_path)
+
+
+def test_a_connections_folder_counts_from_the_file_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "below").mkdir()
+    (tmp_path / "pipeyard.toml").write_text(
+        '[connections]\n"team/app" = "../app"\n"team/far" = "git@git.example.com:team/far.git"\n'
+    )
+    settings = load({}, {}, tmp_path / "below")
+    assert settings.connections == {
+        "team/app": str(tmp_path / "../app"),
+        "team/far": "git@git.example.com:team/far.git",
+    }

@@ -265,3 +265,10 @@ def test_a_home_may_have_any_name(yard: Yard) -> None:
         assert (homes / name / "pipeyard.sqlite").exists()
         assert (homes / name / "dispatch.sqlite").stat().st_size > 100_000
     assert len(list(homes.iterdir())) == 4  # nothing beside them
+
+
+def test_changes_that_are_not_committed_are_left_out_and_told(yard: Yard) -> None:
+    project = make_project(yard.folder, "", "FROM scratch\nCOPY names.txt /\n")
+    (project.repository / "service/names.txt").write_text("not committed\n")
+    answer = yard.command("run", project.template, "--source", f"Checkout={project.repository}")
+    assert "1 changed file in" in answer.err

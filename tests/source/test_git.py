@@ -10,8 +10,8 @@ import pytest
 
 from pipeyard.errors import InputError
 from pipeyard.progress import ignore
-from pipeyard.source import GitOrigin, export, parse_origin, resolve
-from pipeyard.source.git import describe_changes, enclosing_checkout
+from pipeyard.source import GitOrigin, export, parse_origin, resolve, uncommitted_changes
+from pipeyard.source.git import enclosing_checkout
 from pipeyard.threads import NEVER
 from tests.source.git_repositories import commit, git, make_repository
 
@@ -158,9 +158,9 @@ def test_the_checkout_around_a_file_and_its_changes_are_found(tmp_path: Path) ->
     assert found == (work, ("https://example.com/team/app.git",)) or (
         found is not None and found[0].samefile(work) and found[1] == ("https://example.com/team/app.git",)
     )
-    assert describe_changes(work) == 0
+    assert uncommitted_changes(GitOrigin(str(work))) == 0
     (work / "deep/a").write_text("y")
-    assert describe_changes(work) == 1
+    assert uncommitted_changes(GitOrigin(str(work))) == 1
     assert enclosing_checkout(tmp_path) is None
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from pipeyard.actions.catalogue import find_action
 from pipeyard.actions.contract import ActionRequest, ActionResult
 from pipeyard.artifacts import FolderArtifacts
-from pipeyard.errors import ActionFailed, BuildFailed, PipeyardError, Place, Stopped
+from pipeyard.errors import ActionFailed, BuildFailed, InputError, PipeyardError, Place, Stopped
 from pipeyard.progress import Observer, StepEnded, StepStarted, masking
 from pipeyard.service.choices import Choices, read_choices
 from pipeyard.service.images import Images
@@ -27,6 +27,11 @@ class Performer:
         self._images = images
         self._observe = observe
         self._environ = environ
+        if "://" in settings.artifacts:
+            where = settings.origins.get("artifacts", "the settings")
+            raise InputError(
+                f"artifacts from {where} is {settings.artifacts!r}, and has to be a folder", hint="leave it out"
+            )
         self._artifacts = FolderArtifacts(Path(settings.artifacts_url))
         self._secrets = [*settings.access_keys.values(), *(user.password for user in settings.users.values())]
 

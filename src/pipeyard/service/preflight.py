@@ -12,12 +12,13 @@ from pipeyard.definition.model import ActionDeclaration, Definition, PipelineDec
 from pipeyard.definition.places import Keys, Places, Reading
 from pipeyard.definition.validate import validate
 from pipeyard.errors import InputError, InvalidDefinition, Place, Problem, counted
-from pipeyard.progress import Observer, ignore
+from pipeyard.progress import Observer, Warned, ignore
 from pipeyard.service.images import published_reference
 from pipeyard.service.outcome import Outcome, PublishedImage, planned
 from pipeyard.service.sources import ChosenSource, choose_sources, source_actions
 from pipeyard.settings import Settings
 from pipeyard.source import resolve as resolve_source
+from pipeyard.source import uncommitted_changes
 from pipeyard.source.git import NoSuchRef
 from pipeyard.threads import NEVER, Stop
 
@@ -174,7 +175,11 @@ def _revision(
     if declared:
         origin = structs.replace(origin, ref=_resolved(action.configuration.get("BranchName", ""), known))
     try:
-        return resolve_source(origin, settings.home / "git", observe, stop).commit_id
+        commit_id = resolve_source(origin, settings.home / "git", observe, stop).commit_id
+        if changed := uncommitted_changes(origin):
+            left_out = f"{counted(changed, 'changed file')} in {origin.location} not committed, and so not in the image"
+            observe(Warned(left_out))
+        return commit_id
     except InputError as error:
         error.place = branch if declared and isinstance(error, NoSuchRef) else Place(source.reason)
         raise

@@ -72,7 +72,7 @@ class Toolbox:
                 f"nothing stands for the repository {repository}",
                 hint=f'set connections."{repository}" in pipeyard.toml to a git repository\'s folder or URL',
             )
-        origin = parse_origin(text, self.settings.home)
+        origin = parse_origin(text, self.settings.home)  # absolute: chosen or anchored before
         return origin if origin.ref else GitOrigin(origin.location, branch)
 
     def publish_image(self, build: ImageBuild) -> Published:

@@ -1,5 +1,5 @@
 """Sources: from a place that holds revisions to a folder with the files of one of them."""
 
-from pipeyard.source.git import GitOrigin, GitRevision, export, parse_origin, resolve
+from pipeyard.source.git import GitOrigin, GitRevision, export, parse_origin, resolve, uncommitted_changes
 
-__all__ = ["GitOrigin", "GitRevision", "export", "parse_origin", "resolve"]
+__all__ = ["GitOrigin", "GitRevision", "export", "parse_origin", "resolve", "uncommitted_changes"]

@@ -94,11 +94,13 @@ def export(origin: GitOrigin, commit_id: str, into: Path, mirrors: Path, observe
         _write_tree(repository, commit.tree, into, stop)
 
 
-def describe_changes(location: Path) -> int:
-    """How many tracked files of a checkout differ from HEAD; 0 for a bare repository."""
+def uncommitted_changes(origin: GitOrigin) -> int:
+    """How many tracked files of a local checkout differ from HEAD; 0 for bare and remote repositories."""
     import pygit2
 
-    repository = _open_local(str(location))
+    if origin.is_remote:
+        return 0
+    repository = _open_local(origin.location)
     if repository.is_bare:
         return 0
     ignored = pygit2.GIT_STATUS_WT_NEW | pygit2.GIT_STATUS_IGNORED

@@ -181,7 +181,7 @@ def published_reference(publish: str, repository: str) -> Reference:
 def open_images(settings: Settings, environ: Mapping[str, str]) -> Iterator[Images]:
     """Everything that builds and publishing need, for the block. `environ` says where credentials and proxies are."""
     from pipeyard.registry.client import access_from, open_registries
-    from pipeyard.registry.credentials import keychain_from
+    from pipeyard.registry.credentials import FirstOf, keychain_from
     from pipeyard.service.ecr import EcrKeychain, session_clients
     from pipeyard.service.embedded import open_content_store
 

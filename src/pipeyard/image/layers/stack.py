@@ -137,7 +137,8 @@ def make_whiteout(file: str, prefix: str) -> None:
     try:
         os.mknod(file, stat.S_IFCHR, 0)
     except PermissionError:
-        os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0))
+        # Readable and writable by its owner: who is not root may mark and read the marks of no other file.
+        os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
         os.setxattr(file, prefix + "whiteout", b"y", follow_symlinks=False)
 
 

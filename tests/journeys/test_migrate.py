@@ -62,7 +62,7 @@ HOST = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
     [
         (["docker build --build-arg A=1 -t {h}/a .", "docker push {h}/a"], "--build-arg has no counterpart"),
         (["npm test", "docker build -t {h}/a .", "docker push {h}/a"], "`npm test`: runs besides the image's build"),
-        (["T=${{CODEBUILD_RESOLVED_SOURCE_VERSION:0:7}}; docker build -t {h}/a:$T .; docker push {h}/a:$T"], "computed"),
+        (["T=${{CODEBUILD_SOURCE_VERSION:0:7}}; docker build -t {h}/a:$T .; docker push {h}/a:$T"], "computed"),
         (["T=$(git describe)", "docker build -t {h}/a:$T .", "docker push {h}/a:$T"], "computed while the build runs"),
         (["docker build -t {h}/a -f docker/Dockerfile .", "docker push {h}/a"], "lies outside of the context"),
         (["docker build -t {h}/a . && docker build -t {h}/b b; docker push {h}/a; docker push {h}/b"], "several"),

@@ -150,7 +150,7 @@ class Docker:
 
     def build(self, arguments: Sequence[str], call: Call, channel: Channel) -> int:
         wanted = building.read_build(arguments, call, self._view)
-        image = self._engine.build(wanted.order, self.images, channel.err_bytes)
+        image = self._engine.build(wanted.order, self.images, _unheard if wanted.quiet else channel.err_bytes)
         self.images.add(image, wanted.names)
         for name in wanted.names if wanted.push else ():
             self.push_image(image, name, channel)
@@ -324,6 +324,10 @@ def _without_global_flags(arguments: Sequence[str]) -> Sequence[str]:
         if first in _GLOBAL_VALUED and todo:
             todo.pop(0)
     return todo
+
+
+def _unheard(data: bytes) -> None:
+    """What `--quiet` does with progress."""
 
 
 def _host(words: Sequence[str]) -> str:

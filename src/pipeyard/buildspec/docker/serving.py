@@ -134,7 +134,7 @@ def _answer(place: Path, answer: Answer) -> None:
         flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
         err = os.open(place / "err", flags)
         out = os.open(place / "out", flags)
-        status = answer(call, Channel(out, err))
+        status = _answered(call, Channel(out, err), answer)
         os.close(out)
         os.close(err)
         out = err = -1
@@ -147,6 +147,16 @@ def _answer(place: Path, answer: Answer) -> None:
         for descriptor in (out, err):
             if descriptor >= 0:
                 os.close(descriptor)
+
+
+def _answered(call: Call, channel: Channel, answer: Answer) -> int:
+    try:
+        return answer(call, channel)
+    except OSError:
+        raise
+    except Exception as error:  # noqa: BLE001 -- a thread boundary: the client waits for a status
+        channel.err(f"docker: fault in pipeyard: {type(error).__name__}: {error}\n")
+        return 125
 
 
 def _read(file: Path) -> bytes:

@@ -15,7 +15,7 @@ def render(template: str, value: Any) -> str:
     if template == "json":
         return json.dumps(value)
     text = template.removeprefix("table ").replace("\\t", "\t").replace("\\n", "\n")
-    loop = re.fullmatch(r"(.*?)\{\{-?\s*range\s+(\S+)\s*-?\}\}(.*?)\{\{-?\s*end\s*-?\}\}(.*)", text, re.DOTALL)
+    loop = re.fullmatch(r"(.*?)\{\{-?\s*range\s+([^\s}]+)\s*-?\}\}(.*?)\{\{-?\s*end\s*-?\}\}(.*)", text, re.DOTALL)
     if loop:
         items = _value(loop[2], value) or []
         return render(loop[1], value) + "".join(render(loop[3], item) for item in items) + render(loop[4], value)

@@ -274,7 +274,7 @@ def test_a_slow_client_that_goes_on_is_not_cut_off(tmp_path: Path) -> None:
         with open(tmp_path / "file", "rb") as file:
             await send({"type": "http.response.zerocopysend", "file": file, "offset": 0, "count": size})
 
-    with serving(giving, Limits(idle_s=0.6)) as port, socket.socket() as connection:
+    with serving(giving, Limits(idle_s=1.5)) as port, socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
         connection.connect(("127.0.0.1", port))
         connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")

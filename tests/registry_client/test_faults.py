@@ -82,11 +82,8 @@ def test_a_registry_that_fails_for_good_at_any_step_of_a_push_is_told_and_leaves
         except RegistryError:
             pass
         else:
-            assert fault.damage in (
-                "corrupt answer",
-                "truncate",
-                "corrupt request",
-            )  # where there was nothing to damage
+            # Nothing to damage, or this push had fewer requests: on a busy machine the first one repeats some.
+            assert fault.damage in ("corrupt answer", "truncate", "corrupt request") or len(proxy.seen) <= step
         for tag in ("1", "2"):
             assert direct.document(tag) is None or has_all(direct, IMAGE, tag) or fault.damage == "corrupt request"
 

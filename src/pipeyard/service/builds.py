@@ -29,6 +29,7 @@ from pipeyard.threads import Stop, StopSignal, crew
 
 _PARALLEL_BUILDS = 4
 _STANDARD = "aws/codebuild/"
+_AWS_SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 
 
 class Builds:
@@ -79,13 +80,14 @@ class Builds:
                 machine = held.enter_context(self._machine(wish, workspace, own_stop, observe))
                 engine = held.enter_context(docker_engine(self._images, wish.publish, wish.created_s, own_stop))
                 token = randomness.token_hex(24)
+                aws = self._aws_variables(wish)
                 order = BuildOrder(
                     spec=spec,
                     identity=self._identity(wish),
                     source=wish.source,
                     secondary_sources=wish.secondary_sources,
-                    variables={**self._aws_variables(), **declared, **given},
-                    secrets=(*hidden, *also_hidden, token),
+                    variables={**aws, **declared, **given},
+                    secrets=(*hidden, *also_hidden, token, *(aws[name] for name in _AWS_SECRETS if name in aws)),
                     cache=self._settings.home / "cache" / "builds" / _safe(wish.project) if wish.caches else None,
                     seconds=wish.timeout_s,
                     **self._tools(wish, machine, token),
@@ -192,11 +194,11 @@ class Builds:
             batch_identifier=wish.batch_identifier,
         )
 
-    def _aws_variables(self) -> dict[str, str]:
+    def _aws_variables(self, wish: BuildWish) -> dict[str, str]:
         """With an endpoint of ours, or to publish to ECR, the build's own tools need what ours have."""
         names = ["AWS_ENDPOINT_URL"]
-        if self._environ.get("AWS_ENDPOINT_URL") or self._settings.publish == "ecr":
-            names += ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"]
+        if self._environ.get("AWS_ENDPOINT_URL") or wish.publish == "ecr":
+            names += ["AWS_ACCESS_KEY_ID", *_AWS_SECRETS]
         return {name: self._environ[name] for name in names if self._environ.get(name)}
 
     def _tools(self, wish: BuildWish, machine: Machine, token: str) -> dict[str, dict[str, str]]:

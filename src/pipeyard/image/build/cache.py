@@ -25,6 +25,7 @@ import msgspec
 from msgspec import Struct
 
 from pipeyard.files import replace_file
+from pipeyard.image.build.placement import scatter
 from pipeyard.oci import Descriptor, Digest
 
 _ORPHAN_AGE_S = 600.0
@@ -57,6 +58,7 @@ class BuildCache:
         """For the time of a build: what it finds and makes stays."""
         for name in ("records", "aliases", "folders", "leases"):
             (self.root / name).mkdir(parents=True, exist_ok=True)
+        scatter(self.root / "folders")
         path = self.root / "leases" / uuid.uuid4().hex
         self._guard = os.open(self.root / "guard", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:

@@ -1,7 +1,9 @@
 """Files that are whole or absent, and locks that the kernel frees when their holder dies."""
 
+import errno
 import fcntl
 import os
+import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +32,22 @@ def replace_file(path: Path, *, durable: bool, mode: int = 0o644) -> Iterator[Bi
         raise
     if durable:
         sync_folder(path.parent)
+
+
+def read_regular(path: Path, limit: int) -> bytes:
+    """A file's content when it is a regular file of at most `limit` bytes.
+
+    Pipes and devices, also behind links, are refused instead of waited for. Raises OSError: EINVAL for what is no
+    regular file, EFBIG for one that is larger.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise OSError(errno.EFBIG, f"larger than {limit} bytes", str(path))
+    return data
 
 
 def sync_folder(folder: Path) -> None:

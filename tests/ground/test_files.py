@@ -1,12 +1,13 @@
 """Files are whole or absent; locks end with their holder."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from pipeyard.files import locked, replace_file, sweep_temporaries
+from pipeyard.files import locked, read_regular, replace_file, sweep_temporaries
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -60,3 +61,13 @@ def test_a_lock_is_refused_while_another_process_holds_it_and_free_when_that_is_
     holder.wait()
     with locked(path, wait=False) as taken:
         assert taken
+
+
+def test_only_a_regular_file_of_a_bearable_size_is_read(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"12345")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "device").symlink_to("/dev/zero")
+    assert read_regular(tmp_path / "file", 5) == b"12345"
+    for name, limit in (("file", 4), ("pipe", 10), ("device", 10), (".", 10), ("missing", 10)):
+        with pytest.raises(OSError, match=r"larger|regular|No such file|directory"):
+            read_regular(tmp_path / name, limit)

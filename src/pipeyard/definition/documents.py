@@ -14,6 +14,7 @@ from typing import Any
 from msgspec import Struct
 
 from pipeyard.errors import InputError, Place
+from pipeyard.files import read_regular
 
 MAX_NODES = 1_000_000
 """More than this, aliases counted as what they stand for, is an attack ("billion laughs") and not a definition."""
@@ -112,9 +113,7 @@ MAX_SIZE = 20_000_000
 def read_text(path: Path) -> str:
     """A document's text without a byte order mark. Raises InputError when it is no text, too large or not readable."""
     try:
-        if path.stat().st_size > MAX_SIZE:
-            raise InputError(f"{path} has more than {MAX_SIZE} bytes", place=Place(str(path)))
-        return path.read_text(encoding="utf-8-sig")
+        return read_regular(path, MAX_SIZE).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not text in UTF-8", place=Place(str(path))) from error
     except OSError as error:

@@ -10,6 +10,7 @@ from typing import BinaryIO
 from msgspec import structs
 
 from pipeyard.errors import DockerfileError, InputError, Place
+from pipeyard.files import read_regular
 from pipeyard.image.build.cache import BuildCache
 from pipeyard.image.build.checking import report_findings
 from pipeyard.image.build.documents import (
@@ -89,9 +90,7 @@ def read_dockerfile(request: BuildRequest) -> tuple[Dockerfile, Path | None]:
     try:
         if not path.exists() and path.name == "Dockerfile" and path.with_name("dockerfile").exists():
             path = path.with_name("dockerfile")
-        if path.stat().st_size > _MAX_DOCKERFILE:
-            raise DockerfileError("the Dockerfile is larger than 64 MiB", place=Place(str(path)))
-        text = path.read_bytes()
+        text = read_regular(path, _MAX_DOCKERFILE)
     except OSError as error:
         raise DockerfileError(
             f"failed to read dockerfile: {path}: {error.strerror}", hint="name another one with -f"

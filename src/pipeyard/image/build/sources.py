@@ -13,6 +13,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from pipeyard.errors import BuildFailed, DockerfileError, InputError, Place
+from pipeyard.files import read_regular
 from pipeyard.image.build.context import LocalFiles
 from pipeyard.image.build.graph import ContextFiles, Download, GitFiles, InlineFiles
 from pipeyard.image.build.nodes import FileTree, InlineTree
@@ -161,12 +162,18 @@ class Sources:
 
 
 def read_ignore(file: Path) -> IgnoreMatcher | None:
-    """The patterns of an ignore file, None when there is none. Raises DockerfileError for one that is wrong."""
+    """The patterns of an ignore file, None when there is none. Raises DockerfileError for one that is wrong.
+
+    It comes with the context and is not trusted: a link may lead to a file beside or below it, and nowhere else.
+    """
+    found = Path(os.path.realpath(file))
+    if not found.is_relative_to(os.path.realpath(file.parent)):
+        raise DockerfileError("the ignore file is a link that leads out of its folder", place=Place(str(file)))
     try:
-        if file.stat().st_size > _MAX_IGNORE:
-            raise DockerfileError("the ignore file is larger than 8 MiB", place=Place(str(file)))
-        text = file.read_bytes()
+        text = read_regular(found, _MAX_IGNORE)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    found = compile_ignore(text, str(file))
-    return found if found.patterns else None
+    except OSError as error:
+        raise DockerfileError(f"cannot read the ignore file: {error.strerror}", place=Place(str(file))) from error
+    matcher = compile_ignore(text, str(file))
+    return matcher if matcher.patterns else None

@@ -27,6 +27,7 @@ _NUMBER, _ARCHITECTURE, _ARGUMENT_0, _ARGUMENT_1 = 0, 4, 16, 24
 _NAMESPACE_FLAGS = 0x7E020000 | 0x80  # CLONE_NEW*: user, pid, net, ipc, uts, cgroup, mount; 0x80: time
 _ADDRESS_FAMILIES = (38, 40)  # AF_ALG, AF_VSOCK: kernel crypto and the hypervisor are none of a build's business
 _PERSONALITIES = (0x0, 0x8, 0x20000, 0x20008, 0xFFFFFFFF)
+_PTRACE_OTHERS = (16, 0x4206)  # PTRACE_ATTACH, PTRACE_SEIZE: a traced process 1 would never end; TRACEME is allowed
 _TERMINAL_REQUESTS = (0x5412, 0x541C)  # TIOCSTI, TIOCLINUX: typing into somebody's terminal
 
 Instruction = tuple[int, int, int, int]  # code, jump if true, jump if false, operand
@@ -61,6 +62,7 @@ def _rules(numbers: Numbers) -> Iterator[Instruction]:
         yield _fail(errno.EPERM)
     yield from _when(numbers.clone, _argument_has_bits(_ARGUMENT_0, _NAMESPACE_FLAGS & ~0x80))
     yield from _when(numbers.socket, _argument_is_one_of(_ARGUMENT_0, _ADDRESS_FAMILIES))
+    yield from _when(numbers.ptrace, _argument_is_one_of(_ARGUMENT_0, _PTRACE_OTHERS))
     yield from _when(numbers.ioctl, _argument_is_one_of(_ARGUMENT_1, _TERMINAL_REQUESTS))
     yield from _when(numbers.personality, _argument_is_none_of(_ARGUMENT_0, _PERSONALITIES))
     yield (_RETURN, 0, 0, _ALLOW)

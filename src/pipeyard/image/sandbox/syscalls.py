@@ -11,6 +11,7 @@ class Numbers(Struct, frozen=True, kw_only=True):
     clone: int
     socket: int
     ioctl: int
+    ptrace: int
     personality: int
 
 
@@ -61,15 +62,15 @@ _MISSING = tuple(_NEW_MISSING.values())
 
 X86_64 = Numbers(
     audit=0xC000003E, end=_END, forbidden=(*_X86_64.values(), *_NEW_FORBIDDEN.values()), missing=_MISSING,
-    clone=56, socket=41, ioctl=16, personality=135,
+    clone=56, socket=41, ioctl=16, ptrace=101, personality=135,
 )  # fmt: skip
 I386 = Numbers(
     audit=0x40000003, end=_END, forbidden=(*_I386.values(), *_NEW_FORBIDDEN.values()), missing=_MISSING,
-    clone=120, socket=359, ioctl=54, personality=136,
+    clone=120, socket=359, ioctl=54, ptrace=26, personality=136,
 )  # fmt: skip
 ARM64 = Numbers(
     audit=0xC00000B7, end=_END, forbidden=(*_ARM64.values(), *_NEW_FORBIDDEN.values()), missing=_MISSING,
-    clone=220, socket=198, ioctl=29, personality=92,
+    clone=220, socket=198, ioctl=29, ptrace=117, personality=92,
 )  # fmt: skip
 
 ARCHITECTURES = (X86_64, I386, ARM64)

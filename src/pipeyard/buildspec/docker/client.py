@@ -20,7 +20,7 @@ trap 'exit 130' 2
 trap 'exit 143' 15
 pwd -P >"$d/$r/cwd"
 if [ $# -gt 0 ]; then printf '%s\\0' "$@" >"$d/$r/args"; else : >"$d/$r/args"; fi
-cat /proc/$$/environ >"$d/$r/env" 2>/dev/null || :
+cat /proc/$$/environ >"$d/$r/env" 2>/dev/null || env -0 >"$d/$r/env" 2>/dev/null || :
 for a; do
   case $a in --password-stdin|-|-i|-it|load) cat >"$d/$r/stdin"; break;; esac
 done

@@ -134,15 +134,15 @@ def test_mount_options_are_read_when_their_variables_are_known(options: str, exp
         ("type=magic,target=/a", "unsupported mount type"),
         ("type=cache,target=/a,sharing=often", "unsupported sharing value"),
         ("targett=/a", "unexpected key"),
-        ("target", "must be key=value"),
+        ("target", "must be a key=value pair"),
         ("size=1k,type=tmpfs,target=/a", "unexpected key 'size' for mount type 'bind'"),
         ("target=/a,required", "unexpected key 'required'"),
-        ("target=/a,mode=0700", "mode is not allowed"),
+        ("target=/a,mode=0700", 'mode not allowed for "bind" type mounts'),
         ("type=cache,target=/a,mode=9", "invalid value"),
-        ("type=secret", "one of id, source, target"),
-        ("type=secret,src=a,id=b", "not both"),
+        ("type=secret", "one of source, target required"),
+        ("type=secret,src=a,id=b", "both source and id can't be set"),
         ("type=ssh,src=a", "does not support source"),
-        ("type=tmpfs,target=/a,sharing=locked", "sharing is not allowed"),
+        ("type=tmpfs,target=/a,sharing=locked", "invalid cache sharing set for tmpfs mount"),
         ("target=/a,ro=maybe", "invalid value for ro"),
     ],
 )
@@ -163,3 +163,19 @@ def test_nesting_costs_no_stack_and_growth_is_bounded() -> None:
 
 def test_many_stars_do_not_backtrack() -> None:
     assert lex("${x##" + "*a" * 30 + "b}", {"x": "a" * 5000}, Dialect()).text == "a" * 5000
+
+
+@pytest.mark.parametrize(
+    ("word", "words"),
+    [
+        ('"a', 'unexpected end of statement while looking for the closing "'),
+        ("'a", "unexpected end of statement while looking for the closing '"),
+        ("${a", "syntax error: missing '}'"),
+        ("${}", "syntax error: bad substitution"),
+        ("${a=b}", "unsupported modifier (=) in substitution"),
+    ],
+)
+def test_an_open_quote_or_brace_is_told_in_the_words_that_people_search_for(word: str, words: str) -> None:
+    with pytest.raises(DockerfileError) as caught:
+        lex(word, {}, Dialect())
+    assert words in caught.value.message

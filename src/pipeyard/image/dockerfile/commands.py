@@ -63,9 +63,9 @@ def read_healthcheck(statement: Statement) -> Healthcheck:
         {"interval": "text", "timeout": "text", "start-period": "text", "start-interval": "text", "retries": "text"},
     ).texts
     if kind.upper() != "CMD":
-        raise DockerfileError(f"unknown type {kind!r} in HEALTHCHECK", hint="it is CMD or NONE")
+        raise DockerfileError(f'Unknown type "{kind}" in HEALTHCHECK (try CMD)', hint="it is CMD or NONE")
     if not words:
-        raise DockerfileError("missing command after HEALTHCHECK CMD")
+        raise DockerfileError("Missing command after HEALTHCHECK CMD")
     retries = flags.get("retries") or "0"
     if not retries.removeprefix("+").isascii() or not retries.removeprefix("+").isdecimal() or len(retries) > 10:
         raise DockerfileError(f"invalid number of retries {retries!r}", hint="a number that is not negative")
@@ -88,7 +88,7 @@ def _interval_ns(flags: dict[str, str], name: str) -> int:
     if duration is None:
         raise DockerfileError(f"invalid duration {text!r} of --{name}", hint="for example 30s, 1m30s, 500ms")
     if duration and duration < _SHORTEST_INTERVAL_NS:
-        raise DockerfileError(f"--{name} cannot be less than 1ms")
+        raise DockerfileError(f'Interval "{name}" cannot be less than 1ms')
     return duration
 
 

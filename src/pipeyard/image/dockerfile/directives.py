@@ -27,12 +27,10 @@ def read_directives(source: Source) -> dict[str, Directive]:
         name, value = named
         place = Place(source.file, source.line_number)
         if name in found:
-            raise DockerfileError(f"directive {name} is given twice: only one is allowed", place=place)
+            raise DockerfileError(f"only one {name} parser directive can be used", place=place)
         if name == "escape":
             if value not in ("\\", "`"):
-                raise DockerfileError(
-                    f"invalid escape character {value!r}", place=place, hint="a backslash or a backtick can be one"
-                )
+                raise DockerfileError(f"invalid escape token '{value}' does not match ` or \\", place=place)
             source.use_escape(value)
         found[name] = Directive(name, value, place)
         source.skip_line()

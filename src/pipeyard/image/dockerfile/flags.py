@@ -40,14 +40,15 @@ def read_flags(given: tuple[str, ...], allowed: Mapping[str, Kind]) -> Flags:
         if not dashed.startswith("--") or kind is None:
             raise DockerfileError(f"unknown flag: {dashed}", hint=did_you_mean(name, allowed))
         if name in booleans or name in texts:
-            raise DockerfileError(f"flag {dashed} is given twice")
+            raise DockerfileError(f"duplicate flag specified: {dashed}")
         if kind == "boolean":
             if value.lower() not in ("true", "false") and (equals or value):
-                reason = f"expects true or false, not {value!r}" if value else "has = and no value"
-                raise DockerfileError(f"flag {dashed} {reason}")
+                if not value:
+                    raise DockerfileError(f"missing a value on flag: {dashed}", hint=f"write {dashed}=true")
+                raise DockerfileError(f"expecting boolean value for flag {dashed}, not: {value}", hint="true or false")
             booleans[name] = value.lower() != "false"
         elif not equals:
-            raise DockerfileError(f"flag {dashed} needs a value", hint=f"write {dashed}=value")
+            raise DockerfileError(f"missing a value on flag: {dashed}", hint=f"write {dashed}=value")
         elif kind == "text":
             texts[name] = value
         else:

@@ -97,7 +97,7 @@ class _Lexer:
             if self.position >= end:
                 if not frame.stop:
                     break
-                self.fail(f"no closing {frame.stop} to be found")
+                self.fail(f"unexpected end of statement while looking for the closing {frame.stop}")
             character = source[self.position]
             if character == frame.stop:
                 self.position += 1
@@ -127,7 +127,7 @@ class _Lexer:
         if self.position >= len(self.source):
             for frame in self.frames:
                 if frame.operator:
-                    message = f"missing '{frame.stop}' in substitution of {frame.name or '?'}"
+                    message = f"syntax error: missing '{frame.stop}' in substitution of {frame.name or '?'}"
                     break
         raise DockerfileError(f"{message}, in {_shortened(self.source)}")
 
@@ -179,7 +179,7 @@ class _Lexer:
         end = self.source.find("'", self.position + 1)
         if end < 0:
             self.position = len(self.source)
-            self.fail("no closing ' to be found")
+            self.fail("unexpected end of statement while looking for the closing '")
         keep = self.dialect.keep_quotes
         self.add_whole(self.source[self.position : end + 1] if keep else self.source[self.position + 1 : end])
         self.position = end + 1
@@ -199,9 +199,9 @@ class _Lexer:
             return
         self.position += 1
         if self.position >= len(source):
-            self.fail("missing '}' in substitution")
+            self.fail("syntax error: missing '}' in substitution")
         if source[self.position] in "{}:":
-            self.fail("bad substitution")
+            self.fail("syntax error: bad substitution")
         name = self.name()
         operator = source[self.position : self.position + 1]
         self.position += 1
@@ -221,7 +221,7 @@ class _Lexer:
             operator += source[self.position : self.position + 1]
             self.position += 1
         if operator in ("", ":"):
-            self.fail("missing '}' in substitution")
+            self.fail("syntax error: missing '}' in substitution")
         if operator in (":#", ":%") or (operator[0] != ":" and operator not in "+-?#%"):
             self.fail(f"unsupported modifier ({operator}) in substitution of {name or '?'}")
         self.open("}", name, operator, keep_escapes=operator in "#%")

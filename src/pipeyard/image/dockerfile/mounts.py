@@ -65,12 +65,12 @@ def read_mount(word: Word, expand: Callable[[str], str]) -> Mount:
         name = _KEYS.get(key.lower())
         if not equals:
             if name not in _SWITCHES:
-                raise DockerfileError(f"invalid mount option {field!r}: it must be key=value")
+                raise DockerfileError(f"invalid field '{field}' must be a key=value pair")
             value = "true"
         else:
             value = expand(value)
             if name is None:
-                raise DockerfileError(f"unexpected key {key!r} in mount", hint=did_you_mean(key.lower(), _KEYS))
+                raise DockerfileError(f"unexpected key '{key}' in '{field}'", hint=did_you_mean(key.lower(), _KEYS))
         _set_option(options, name, key, value)
     return _mount(options)
 
@@ -79,7 +79,7 @@ def _set_option(options: dict[str, str | bool], name: str, key: str, value: str)
     kind = options["type"]
     if (name == "required" and kind not in ("secret", "ssh")) or (name == "size" and kind != "tmpfs"):
         # The type counts that was given so far, as in BuildKit.
-        raise DockerfileError(f"unexpected key {key!r} for mount type {kind!r}", hint="put type= first")
+        raise DockerfileError(f"unexpected key '{key}' for mount type '{kind}'", hint="put type= first")
     if name == "type":
         options["type"] = _choice(value, _TYPES, "unsupported mount type")
     elif name == "sharing":
@@ -95,7 +95,7 @@ def _set_option(options: dict[str, str | bool], name: str, key: str, value: str)
     else:
         options[name] = value
         if name in ("mode", "uid", "gid") and parse_unsigned(value, base=8 if name == "mode" else 10) is None:
-            raise DockerfileError(f"invalid value {value!r} for {name} of a mount")
+            raise DockerfileError(f"invalid value {value} for {name} of a mount")
         if name == "size" and parse_size(value) is None:
             raise DockerfileError(f"invalid value for size of a mount: {value}")
 
@@ -103,7 +103,7 @@ def _set_option(options: dict[str, str | bool], name: str, key: str, value: str)
 def _choice(value: str, choices: tuple[str, ...], complaint: str) -> str:
     if value.lower() not in choices:
         hint = did_you_mean(value, choices) or "one of " + ", ".join(choices)
-        raise DockerfileError(f"{complaint} {value!r}", hint=hint)
+        raise DockerfileError(f'{complaint} "{value}"', hint=hint)
     return value.lower()
 
 
@@ -116,9 +116,9 @@ def _mount(options: dict[str, str | bool]) -> Mount:
     if kind in ("bind", "tmpfs"):
         for name in owner:
             if name in options:
-                raise DockerfileError(f"{name} is not allowed for mounts of type {kind!r}")
+                raise DockerfileError(f'{name} not allowed for "{kind}" type mounts')
     if "sharing" in options and kind != "cache":
-        raise DockerfileError(f"sharing is not allowed for mounts of type {kind!r}")
+        raise DockerfileError(f"invalid cache sharing set for {kind} mount")
     if kind == "tmpfs":
         size = parse_size(str(options["size"])) if "size" in options else 0
         return TmpfsMount(target=target, size=size or 0, read_only=read_only)
@@ -153,12 +153,12 @@ def _mount(options: dict[str, str | bool]) -> Mount:
 
 def _secret(options: dict[str, str | bool], source: str, target: str, from_: str, id_: str) -> SecretMount:
     if from_:
-        raise DockerfileError("a secret mount cannot have a from")
+        raise DockerfileError("secret mount should not have a from")
     if source and id_:
-        raise DockerfileError("a secret mount has either source or id, not both: they are the same")
+        raise DockerfileError("both source and id can't be set: for a secret they are the same")
     name = source or id_ or posixpath.basename(target.rstrip("/"))
     if not name:
-        raise DockerfileError("invalid secret mount: one of id, source, target is required")
+        raise DockerfileError("invalid secret mount. one of source, target required")
     env = str(options["env"]) if "env" in options else None
     if env is None and not target:
         target = "/run/secrets/" + posixpath.basename(name.rstrip("/"))

@@ -93,7 +93,7 @@ def parse_trigger(trigger: str, place: Place) -> StageInstruction:
     with located(place):
         statements = read_statements(trigger.encode("utf-8", "surrogateescape"), place.file).statements
         if len(statements) != 1:
-            raise DockerfileError("an ONBUILD trigger must be a single instruction", place=place)
+            raise DockerfileError("onbuild trigger should be a single expression", place=place)
         instruction = read_instruction(structs.replace(statements[0], place=place))
         if isinstance(instruction, From):
             raise DockerfileError("FROM isn't allowed as an ONBUILD trigger", place=place)
@@ -193,7 +193,7 @@ def _volume(statement: Statement) -> Volume:
     paths = tuple(Word(word.raw.strip(SPACES), word.place) for word in statement.arguments)
     for path in paths:
         if not path.raw:
-            raise DockerfileError("a VOLUME cannot be an empty string", place=path.place)
+            raise DockerfileError("VOLUME specified can not be an empty string", place=path.place)
     return Volume(**common_fields(statement), paths=paths, exec_form=statement.exec_form)
 
 

@@ -70,7 +70,7 @@ def read_statements(text: bytes, file: str) -> Statements:
     empty: list[Place] = []
     statements = tuple(_statements(source, empty))
     if not statements:
-        raise DockerfileError("the Dockerfile is empty: it holds no instructions", place=Place(file))
+        raise DockerfileError("file with no instructions: the Dockerfile is empty", place=Place(file))
     return Statements(
         statements=statements,
         escape=source.escape,
@@ -134,7 +134,7 @@ def _statement(source: Source, line: Line, start: int) -> Statement:
         pieces.insert(0, (position, kind))
     elif name == "ONBUILD":
         if start:
-            raise DockerfileError("ONBUILD isn't allowed as an ONBUILD trigger", place=line.place(start))
+            raise DockerfileError("Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed", place=line.place(start))
         trigger = _statement(source, line, position)
     arguments = tuple([_word(line, piece) for piece in pieces or ()])
     source.spend(2 * len(flags) + len(arguments) + 3 * len(pairs))

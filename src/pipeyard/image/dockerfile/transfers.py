@@ -25,12 +25,13 @@ def _transfer(statement: Statement, flags: Flags) -> _Transfer:
     """What COPY and ADD have in common."""
     if len(statement.arguments) < 2:
         raise DockerfileError(
-            f"{statement.name} requires at least two arguments: the last one is the destination",
+            f"{statement.name} requires at least two arguments, but only one was provided. "
+            "Destination could not be determined",
             hint=f"write {statement.name} source destination",
         )
     *sources, destination = statement.arguments
     if "<<" in destination.raw and _is_heredoc(destination):
-        raise DockerfileError(f"a heredoc cannot be the destination of {statement.name}", place=destination.place)
+        raise DockerfileError(f"{statement.name} cannot accept a heredoc as a destination", place=destination.place)
     bodies = {heredoc.name: heredoc.text for heredoc in statement.heredocs}
     paths = []
     files = []

@@ -113,7 +113,8 @@ def split_pairs(text: str, start: int, end: int, keyword: str, escape: str) -> l
         name, equals, value = word.partition("=")
         if not equals:
             raise DockerfileError(
-                f"no = in {word[:80]!r}: the form is name=value", hint="put quotes around a value with spaces"
+                f'Syntax error - can\'t find = in "{word[:80]}". Must be of the form: name=value',
+                hint="put quotes around a value with spaces",
             )
         pairs.append(((offset, name), (offset + len(name) + 1, value), False))
     return pairs
@@ -140,7 +141,10 @@ def split_exec_form(text: str, start: int, end: int) -> list[Piece] | None:
             return None
         position = _skip_json_space(text, position + 1, end)
     if _is_json(text[start:end]):
-        raise DockerfileError("an array in JSON form may hold strings only", hint="put quotes around each argument")
+        raise DockerfileError(
+            "when using JSON array syntax, arrays must be comprised of strings only",
+            hint="put quotes around each argument",
+        )
     return None
 
 

@@ -48,6 +48,7 @@ class _WithBareOptions(click.Command):
 @click.option("--compression", type=click.Choice(["gzip", "zstd"]), default="gzip", help="Of the layers.")
 @click.option("--network", type=click.Choice(["default", "host", "none"]), default="default", help="Network of RUN.")
 @click.option("--add-host", "hosts", multiple=True, metavar="NAME:ADDRESS", help="A line of /etc/hosts for RUN.")
+@click.option("--allow", multiple=True, metavar="ENTITLEMENT", help="security.insecure: RUN may leave the sandbox.")
 @click.option("--memory", default="", metavar="BYTES", help="Most memory of a RUN (such as 512m).")
 @click.option("--cache-from", "caches_from", multiple=True, metavar="REF|type=local,src=FOLDER", help="Use a cache.")
 @click.option("--cache-to", "caches_to", multiple=True, metavar="REF|type=TYPE,...", help="Share the cache.")
@@ -139,6 +140,7 @@ def _request(options: dict[str, Any], context: Context) -> "BuildRequest":
         compression=options["compression"],
         network=options["network"],
         add_hosts=dict(_host(text) for text in options["hosts"]),
+        insecure="security.insecure" in _allowed(options["allow"]),
         limits=Limits(memory=memory),
         cache_from=tuple(cache_source(text, folder) for text in options["caches_from"]),
         inline_cache=any(is_inline(text) for text in options["caches_to"]),
@@ -147,6 +149,16 @@ def _request(options: dict[str, Any], context: Context) -> "BuildRequest":
         provenance=_provenance(options["provenance"] or ""),
         sbom=_flag("--sbom", options["sbom"] or "false"),
     )
+
+
+def _allowed(texts: tuple[str, ...]) -> frozenset[str]:
+    """What `--allow` grants. The host's network is granted by `--network` alone. Raises InputError."""
+    found = frozenset(part.strip() for text in texts for part in text.split(","))
+    if unknown := found - {"security.insecure", "network.host"}:
+        raise InputError(
+            f"--allow {sorted(unknown)[0]!r} is unknown", hint="known are security.insecure and network.host"
+        )
+    return found
 
 
 def _provenance(text: str) -> "Provenance | None":

@@ -134,6 +134,7 @@ class Images:
         from pipeyard.image.build import BuildParts, build_image
         from pipeyard.image.sandbox import open_sandbox
         from pipeyard.service.bills import bill_of_built
+        from pipeyard.service.clones import cloning
 
         own_stop = stop or StopSignal()
         cache = self.settings.home / "cache"
@@ -146,6 +147,7 @@ class Images:
                     cache=cache,
                     origin=origin or self.origin(own_stop, observe),
                     sandbox=open_sandbox,
+                    clone=cloning(self.settings.home / "git", own_stop),
                     bill=bill_of_built,
                     publications=publications,
                     observe=observe,

@@ -177,3 +177,8 @@ def test_what_cannot_be_planned_is_told_with_its_place(text: str, line: int, com
         planned(text)
     assert wrong.value.place is not None
     assert line in (0, wrong.value.place.line)
+
+
+def test_a_base_that_is_a_named_context_counts_and_has_no_number() -> None:
+    graph = planned("FROM base\nCOPY f /f\n", contexts={"base": "/elsewhere"})
+    assert graph.vertices[graph.target].title == "[1/2] COPY f /f"

@@ -224,7 +224,7 @@ class _Build:
         runner = Runner(
             parts.sandbox,
             parts.cache,
-            RunSettings(secrets=request.secrets, ssh=request.ssh, limits=request.limits),
+            RunSettings(secrets=request.secrets, ssh=request.ssh, limits=request.limits, insecure=request.insecure),
             parts.observe,
             packers.stop,
         )

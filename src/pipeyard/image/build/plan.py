@@ -104,6 +104,7 @@ def _plan_stage(state: StageState, graph: VertexList, around: Surroundings) -> N
 def _root(state: StageState, graph: VertexList) -> int:
     """The vertex that a stage begins with."""
     if state.named_context:
+        state.step = 0  # BuildKit counts such a FROM and gives it no number: its first step is `[1/2]`
         return _from_context(state, graph)
     if state.base_image is None:
         return graph.shared(SCRATCH, Scratch(), "")

@@ -79,6 +79,7 @@ class BuildRequest(Struct, frozen=True, kw_only=True):
     network: Network = "default"
     add_hosts: Mapping[str, str] = {}  # name -> address
     hostname: str = ""
+    insecure: bool = False  # `RUN --security=insecure` may be carried out
     limits: Limits = Limits()
     no_cache: bool = False
     no_cache_filter: tuple[str, ...] = ()  # stage names

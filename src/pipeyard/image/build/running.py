@@ -40,7 +40,7 @@ from pipeyard.image.sandbox.contract import (
 from pipeyard.image.sandbox.contract import Limits as SandboxLimits
 from pipeyard.oci import parse_platform
 from pipeyard.oci.platforms import native
-from pipeyard.progress import Observer, StepOutput
+from pipeyard.progress import Observer, StepOutput, Warned
 from pipeyard.threads import StopSignal
 
 _OPEN = 0o755  # mkdtemp is for one user, a mount for all of the image
@@ -59,6 +59,7 @@ class RunSettings(Struct, frozen=True, kw_only=True):
     secrets: Mapping[str, Secret]
     ssh: Mapping[str, str]
     limits: Limits
+    insecure: bool = False  # a RUN may ask to be outside of the sandbox
 
 
 class Runner:
@@ -86,6 +87,8 @@ class Runner:
                 if self._make_sandbox is None:
                     raise BuildFailed("RUN is not possible here: there is no sandbox")
                 self._sandbox = self._make_sandbox(self._cache / "sandbox")
+                if self._sandbox.limitation:
+                    self._observe(Warned(self._sandbox.limitation))
             return self._sandbox
 
     def run(
@@ -100,6 +103,11 @@ class Runner:
     ) -> None:
         """Leaves in `upper` what the command changed. Raises BuildFailed when it did not succeed."""
         check_platform(run.platform)
+        if run.insecure and not self._settings.insecure:
+            raise BuildFailed(
+                "security.insecure is not allowed: this RUN would be outside of the sandbox",
+                hint="if you trust the Dockerfile: --allow security.insecure",
+            )
         sandbox = self.sandbox()
         tree = StackTree(lowers)
         identity = process_identity(run.user, tree)

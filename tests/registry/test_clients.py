@@ -1,4 +1,4 @@
-"""Independent clients: skopeo and buildah push to, pull from and delete in the registry."""
+"""Independent clients: skopeo, buildah and Docker's command line push to, pull from and delete in the registry."""
 
 import gzip
 import hashlib
@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import tarfile
+from base64 import b64encode
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,10 @@ from tests.registry.running import Client, registry_process
 
 needs_skopeo = pytest.mark.skipif(shutil.which("skopeo") is None, reason="skopeo is not installed")
 needs_buildah = pytest.mark.skipif(shutil.which("buildah") is None, reason="buildah is not installed")
+
+needs_docker = pytest.mark.skipif(
+    shutil.which("docker", path=os.defpath) is None, reason="Docker's command line is not installed"
+)
 
 
 def layout(folder: Path) -> dict[str, bytes]:
@@ -108,7 +113,7 @@ def test_skopeo_signs_in_with_the_token_dialogue(tmp_path: Path) -> None:
         target = f"docker://127.0.0.1:{server.port}/team/app:v1"
         push = (*PUSH, f"oci:{tmp_path}/in:v1", target)
         run(tmp_path, *push, "--dest-creds", "ann:secret of ann")
-        assert "unauthorized" in run(tmp_path, *push, "--dest-creds", "ann:wrong", fails=True)
+        assert "no basic auth credentials" in run(tmp_path, *push, "--dest-creds", "ann:wrong", fails=True)
         assert "denied" in run(tmp_path, *push, fails=True)
         pull = ("skopeo", "inspect", "--tls-verify=false", target)
         assert json.loads(run(tmp_path, *pull, "--creds", "ann:secret of ann"))["Layers"]
@@ -144,3 +149,31 @@ def test_buildah_pushes_and_pulls(tmp_path: Path) -> None:
         run(tmp_path, *buildah, "push", *trust, "--tls-verify=false", image, target)
         run(tmp_path, *buildah, "rmi", image)
         run(tmp_path, *buildah, "pull", *trust, "--tls-verify=false", target)
+
+
+@needs_skopeo
+@needs_docker
+def test_the_library_of_dockers_command_line_signs_in_pushes_and_pulls(tmp_path: Path) -> None:
+    """`docker manifest` needs no engine: docker/cli's own registry client does it."""
+    layout(tmp_path / "in")
+    with registry_process(tmp_path / "home", PIPEYARD_USERS="ann:secret") as server:
+        host = f"127.0.0.1:{server.port}"
+        auth = {"auths": {host: {"auth": b64encode(b"ann:secret").decode()}}}
+        (tmp_path / "config.json").write_text(json.dumps(auth))
+        docker = ("docker", "--config", str(tmp_path), "manifest")
+        push = (*PUSH, "--format", "v2s2", "--dest-creds=ann:secret", f"oci:{tmp_path}/in:v1")
+        run(tmp_path, *push, f"docker://{host}/team/app:v1")
+        run(tmp_path, *docker, "create", "--insecure", f"{host}/team/app:list", f"{host}/team/app:v1")
+        digest = run(tmp_path, *docker, "push", "--insecure", f"{host}/team/app:list").splitlines()[-1]
+        listed = json.loads(run(tmp_path, *docker, "inspect", "--insecure", f"{host}/team/app:list"))
+        assert [each["platform"]["architecture"] for each in listed["manifests"]] == ["amd64"]
+        client = Client(server.port, "Basic " + b64encode(b"ann:secret").decode())
+        assert client("GET", "/v2/team/app/manifests/list").headers["docker-content-digest"] == digest
+        (child,) = listed["manifests"]
+        image = client("GET", f"/v2/team/app/manifests/{child['digest']}").json
+        for part in (image["config"], *image["layers"]):
+            assert client("HEAD", f"/v2/team/app/blobs/{part['digest']}").status == 200
+        (tmp_path / "config.json").write_text("{}")
+        assert "no basic auth credentials" in run(
+            tmp_path, *docker, "inspect", "--insecure", f"{host}/team/app@{child['digest']}", fails=True
+        )

@@ -34,6 +34,13 @@ def replace_file(path: Path, *, durable: bool, mode: int = 0o644) -> Iterator[Bi
         sync_folder(path.parent)
 
 
+def private_folder(path: Path) -> None:
+    """Makes a folder that only its owner enters, and the ones above it as usual; one that is there stays as it is."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, exist_ok=True)
+
+
 def read_regular(path: Path, limit: int) -> bytes:
     """A file's content when it is a regular file of at most `limit` bytes.
 

@@ -76,6 +76,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     registry_redirect: bool = True  # clients fetch blobs from S3 themselves; else they go through the server
     create_repository: bool = False  # publishing to ECR creates what is missing
     cache_size_mb: int = 20_000  # local build cache is pruned to this
+    run_memory_mb: int = 0  # of one RUN in a pipeline; 0: nine tenths of this machine's
+    run_processes: int = 10_000  # of one RUN in a pipeline
+    run_minutes: int = 480  # of one RUN in a pipeline; the longest that the service lets a build take
     origins: dict[str, str] = field(default_factory=dict)
 
     @property

@@ -2,6 +2,7 @@
 
 import json
 
+from pipeyard.service.yard import KEPT_EXECUTIONS
 from tests.journeys.projects import DECLARATION, Project, make_project
 from tests.journeys.yard import Yard
 
@@ -76,3 +77,11 @@ def test_two_runs_of_one_home_at_once_both_end_well(yard: Yard) -> None:
     statuses = sorted(json.loads(out)["status"] for out, _ in ended)
     assert statuses in (["Succeeded", "Succeeded"], ["Succeeded", "Superseded"])
     assert yard.tags("team/app") == sorted([project.commit, "latest"])
+
+
+def test_the_artifacts_of_old_executions_are_given_back_to_the_disk(yard: Yard) -> None:
+    project = make_project(yard.folder, "", PLAIN)
+    for _ in range(KEPT_EXECUTIONS + 2):
+        yard.command("run", project.template, "--source", f"Checkout={project.repository}", "--until", "Source")
+    assert len(list((yard.home / "artifacts").iterdir())) == KEPT_EXECUTIONS
+    assert yard.home.stat().st_mode & 0o777 == 0o700

@@ -65,7 +65,7 @@ def _config(source: "Shelf", found: "Inspected") -> Any:
         data = stream.read()
     try:
         return msgspec.json.decode(data)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return {}  # an artifact, whose configuration is its own business
 
 

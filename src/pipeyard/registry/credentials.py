@@ -158,7 +158,7 @@ class FileKeychain:
             )
         try:
             answer = msgspec.json.decode(done.stdout, type=_Answer)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise RegistryError(
                 f"docker-credential-{helper} answered with something else than a login", place=Place(str(path))
             ) from error
@@ -197,7 +197,7 @@ def _read(path: Path) -> _File | None:
         raise InputError(f"cannot read the logins: {error.strerror}", place=Place(str(path))) from error
     try:
         return msgspec.json.decode(data, type=_File) if data.strip() else None
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InputError(f"not a file of logins: {error}", place=Place(str(path))) from error
 
 

@@ -71,7 +71,7 @@ def parse_policy(text: str | bytes) -> Policy:
     """Raises InputError for a document that ECR would refuse."""
     try:
         policy = msgspec.json.decode(text, type=Policy)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InputError(f"not a lifecycle policy: {error}") from error
     complaints = [*_document_complaints(policy), *(each for rule in policy.rules for each in _rule_complaints(rule))]
     if complaints:

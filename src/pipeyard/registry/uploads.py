@@ -182,7 +182,7 @@ class Uploads:
             return None
         try:
             return msgspec.json.decode(self._note_path(upload_id).read_bytes(), type=UploadNote)
-        except (FileNotFoundError, msgspec.DecodeError):
+        except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
             return None
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from pipeyard.files import private_folder
 from pipeyard.registry.server.access import EVERYTHING, Right, User
 from pipeyard.registry.store import ContentStore, Pushed
 from pipeyard.settings import Settings
@@ -9,6 +10,7 @@ from pipeyard.settings import Settings
 
 def open_content_store(settings: Settings, *, on_push: Callable[[Pushed], None] | None = None) -> ContentStore:
     """The content store of this home; to be closed by the caller. `on_push` as for ContentStore."""
+    private_folder(settings.home)
     objects = None
     if settings.registry_storage:
         from pipeyard.service.s3 import open_objects

@@ -1,9 +1,11 @@
 """What one action may use while it is performed: its workspace, its artifacts, sources and images."""
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from shutil import rmtree
+from typing import TYPE_CHECKING
 
 from msgspec import Struct, structs
 
@@ -18,6 +20,9 @@ from pipeyard.service.images import Images
 from pipeyard.settings import Settings
 from pipeyard.source import GitOrigin, parse_origin
 from pipeyard.threads import StopSignal
+
+if TYPE_CHECKING:
+    from pipeyard.image.build import Limits
 
 
 class ActionArtifacts(Struct, frozen=True):
@@ -89,7 +94,9 @@ class Toolbox:
         )
         try:
             built = self._images.build(
-                BuildRequest(context=build.context, dockerfile=build.dockerfile, epoch_s=build.epoch_s),
+                BuildRequest(
+                    context=build.context, dockerfile=build.dockerfile, epoch_s=build.epoch_s, limits=self._limits()
+                ),
                 [Publication(destination=destination, tags=tuple(build.tags))],
                 observe,
                 self.stop,
@@ -104,6 +111,15 @@ class Toolbox:
             size=published.size,
             references=list(published.references),
         )
+
+    def _limits(self) -> "Limits":
+        """A pipeline's Dockerfile is somebody else's: it may use much of this machine, but not all of it for ever."""
+        from pipeyard.image.build import Limits
+
+        memory = self.settings.run_memory_mb * 1_000_000
+        if not memory:
+            memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * 9 // 10
+        return Limits(memory=memory, processes=self.settings.run_processes, time_s=self.settings.run_minutes * 60)
 
     def run_build(self, wish: BuildWish, step: str) -> Build:
         from pipeyard.service.builds import Builds

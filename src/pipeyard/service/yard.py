@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from pipeyard.artifacts import FolderArtifacts
 from pipeyard.definition.places import NO_INPUTS, Inputs
 from pipeyard.definition.reading import read
 from pipeyard.errors import InputError
+from pipeyard.files import private_folder
 from pipeyard.progress import Observer, ignore
 from pipeyard.service.choices import Choices, keep_choices
 from pipeyard.service.logs import read_log
@@ -25,6 +27,12 @@ if TYPE_CHECKING:
     from pipeyard.engine import Engine
     from pipeyard.engine.commands import AskApproval
     from pipeyard.engine.store import ExecutionRecord, Store
+
+
+KEPT_EXECUTIONS = 10
+"""Of each pipeline, the newest executions whose artifacts are kept."""
+
+_FORGOTTEN_AT_ONCE = 20
 
 
 class Approval(Struct, frozen=True, kw_only=True):
@@ -78,6 +86,7 @@ class Pipeyard:
         """Runs to the end; a stop that is asked for meanwhile ends the execution as Stopped."""
         from pipeyard.engine.events import SourceOverride
 
+        private_folder(self.settings.home)
         execution_id = str(uuid.uuid4())
         sources = {name: f"{chosen.origin.location}#{chosen.origin.ref}" for name, chosen in ready.sources.items()}
         keep_choices(self.settings.home, execution_id, Choices(sources=sources, publish=ready.publish))
@@ -89,7 +98,16 @@ class Pipeyard:
         with self._engine(lives_on=False, ask=ask, give_up=waiting.stop) as engine:
             engine.register(ready.definition, ready.pipeline)
             engine.start(ready.pipeline.name, ready.variables, overrides, execution_id=execution_id)
-            return executed(engine.wait(execution_id, waiting), ready.pipeline)
+            outcome = executed(engine.wait(execution_id, waiting), ready.pipeline)
+            self._forget_artifacts(engine.store, ready.pipeline.name)
+            return outcome
+
+    def _forget_artifacts(self, store: "Store", pipeline: str) -> None:
+        """Removes what the actions of old executions handed on; a retry of one of those says that it is gone."""
+        artifacts = FolderArtifacts(Path(self.settings.artifacts_url))
+        for record in store.executions(pipeline, limit=_FORGOTTEN_AT_ONCE, offset=KEPT_EXECUTIONS):
+            if not record.execution.is_live:
+                artifacts.forget(list(record.execution.runs))
 
     def retry(
         self, execution_id: str, *, all_actions: bool = False, stop: StopSignal | None = None, ask: AskPerson = nobody
@@ -138,6 +156,7 @@ class Pipeyard:
     def _store(self) -> "Iterator[Store]":
         from pipeyard.engine.store import open_store
 
+        private_folder(self.settings.home)
         store = open_store(self.settings.database_url)
         try:
             yield store

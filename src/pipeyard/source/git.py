@@ -66,7 +66,7 @@ def parse_origin(text: str, folder: Path) -> GitOrigin:
     """`FOLDER`, `FOLDER#REF` or `URL#REF`; a relative folder counts from `folder`. Does not look at the disk."""
     location, _, ref = text.partition("#")
     if location.startswith("file://"):
-        location = location.removeprefix("file://")
+        location = "/" + location.removeprefix("file://").partition("/")[2]  # file:///x and file://localhost/x
     if not _URL.match(location):
         location = str((folder / Path(location).expanduser()).absolute())
     return GitOrigin(location, ref)

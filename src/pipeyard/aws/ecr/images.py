@@ -167,7 +167,7 @@ def _examined(request: dict[str, Any]) -> ManifestFacts:
     try:
         document = msgspec.json.decode(text)
         media_type = document.get("mediaType") or request.get("imageManifestMediaType", "")
-    except (msgspec.DecodeError, AttributeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, AttributeError) as error:
         raise invalid("ImageManifest", "Invalid JSON syntax") from error
     if not media_type:
         raise AwsError("InvalidParameterException", "image manifest mediatype not provided in manifest or parameter")

@@ -181,7 +181,7 @@ def _is_policy(text: str, *, needs_resource: bool, actions: frozenset[str] | Non
     """Whether it has an access policy's form. Source: IAM User Guide, "Grammar of the IAM JSON policy language"."""
     try:
         document = msgspec.json.decode(text)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return False
     if not isinstance(document, dict) or document.get("Version", _VERSIONS[1]) not in _VERSIONS:
         return False

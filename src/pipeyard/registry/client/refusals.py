@@ -42,7 +42,7 @@ def _first_fault(response: Response) -> tuple[str, str]:
         return "", ""
     try:
         faults = msgspec.json.decode(body, type=_Faults).errors or []
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         text = " ".join(body[:300].decode(errors="replace").split())
         return "", "" if text.startswith("<") else _printable(text)
     if not faults:

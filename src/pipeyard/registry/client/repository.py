@@ -204,7 +204,7 @@ class Repository:
                 raise self.refusal(response, "list the tags")
             try:
                 page = msgspec.json.decode(response.read_all(), type=_Tags)
-            except (msgspec.DecodeError, RecursionError) as error:
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 raise RegistryError(f"{self.host} gave a list of tags that is none: {error}") from error
             path = self._next_page(response)
             yield from page.tags or ()

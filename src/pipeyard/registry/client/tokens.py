@@ -134,7 +134,7 @@ def _token(answer: Answer, realm: str) -> Token:
         raise RegistryError(f"{host_of(realm)} gave no token: {answer.status}", status=answer.status)
     try:
         document = msgspec.json.decode(answer.body, type=_TokenDocument)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RegistryError(f"{host_of(realm)} answered with something that is no token", status=200) from error
     value = document.token or document.access_token
     if not value or not value.isascii() or not value.isprintable():

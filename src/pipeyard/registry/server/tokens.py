@@ -143,6 +143,6 @@ def _verified(secret: bytes, token: str, now_s: int) -> _Claims | None:
     payload = body[len(_HEADER) + 1 :]
     try:
         claims = msgspec.json.decode(urlsafe_b64decode(payload + b"=" * (-len(payload) % 4)), type=_Claims)
-    except (Base64Error, msgspec.DecodeError):
+    except (Base64Error, msgspec.DecodeError, UnicodeDecodeError):
         return None
     return claims if claims.aud == SERVICE and claims.exp > now_s else None

@@ -113,7 +113,7 @@ def test_skopeo_signs_in_with_the_token_dialogue(tmp_path: Path) -> None:
         target = f"docker://127.0.0.1:{server.port}/team/app:v1"
         push = (*PUSH, f"oci:{tmp_path}/in:v1", target)
         run(tmp_path, *push, "--dest-creds", "ann:secret of ann")
-        assert "no basic auth credentials" in run(tmp_path, *push, "--dest-creds", "ann:wrong", fails=True)
+        assert "unauthorized" in run(tmp_path, *push, "--dest-creds", "ann:wrong", fails=True)
         assert "denied" in run(tmp_path, *push, fails=True)
         pull = ("skopeo", "inspect", "--tls-verify=false", target)
         assert json.loads(run(tmp_path, *pull, "--creds", "ann:secret of ann"))["Layers"]

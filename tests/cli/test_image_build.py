@@ -29,16 +29,20 @@ class Shell:
         (self.root / "context" / name).write_text(text)
 
     def build(self, *arguments: str, given: bytes = b"", context: str = "context") -> Result:
-        environment = {
+        return self.call("image", "build", context, *arguments, given=given)
+
+    def call(self, *arguments: str, given: bytes = b"", environment: "dict[str, str] | None" = None) -> Result:
+        variables = {
             "HOME": str(self.root),
             "PATH": os.environ["PATH"],
             "PIPEYARD_HOME": str(self.root / "home"),
             "FROM_OUTSIDE": "outside",
             "PYTHONPATH": os.pathsep.join(sys.path),
+            **(environment or {}),
         }
-        command = [sys.executable, "-m", "pipeyard", "image", "build", context, *arguments]
+        command = [sys.executable, "-m", "pipeyard", *arguments]
         return Result(
-            subprocess.run(command, input=given, cwd=self.root, env=environment, capture_output=True, check=False)
+            subprocess.run(command, input=given, cwd=self.root, env=variables, capture_output=True, check=False)
         )
 
 

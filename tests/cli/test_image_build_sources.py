@@ -129,3 +129,29 @@ def test_an_entitlement_that_is_none_is_refused(shell: Shell) -> None:
     done = shell.build("--allow", "everything")
     assert done.code == 2
     assert "everything" in done.err
+
+
+def test_a_key_file_is_no_agent_and_the_way_to_one_is_told(shell: Shell) -> None:
+    shell.write("Dockerfile", "FROM scratch\nLABEL a=b\n")
+    shell.write("id_ed25519", "key")
+    done = shell.build("--ssh", "default=context/id_ed25519")
+    assert done.code == 2
+    assert "ssh-add" in done.err
+
+
+def test_pruning_gives_the_cache_back_and_the_next_build_is_whole(shell: Shell) -> None:
+    shell.write("Dockerfile", "FROM scratch\nCOPY f /f\n")
+    shell.write("f", "f" * 1000)
+    before = shell.build("-o", "type=tar,dest=out.tar")
+    kept = shell.call("image", "prune", "--keep-storage", "1g")
+    assert kept.out == b"0 bytes removed\n", kept.err
+    freed = shell.call("image", "prune", "--all")
+    assert int(freed.out.split()[0]) > 0, freed.err
+    after = shell.build("-o", "type=tar,dest=out.tar")
+    assert "CACHED" not in after.err
+    assert before.out == after.out
+
+
+def test_pruning_where_nothing_was_built_removes_nothing(shell: Shell) -> None:
+    assert shell.call("image", "prune").out == b"0 bytes removed\n"
+    assert shell.call("image", "prune", "--keep-storage", "much").code == 2

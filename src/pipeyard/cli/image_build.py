@@ -237,7 +237,13 @@ def _ssh(texts: tuple[str, ...]) -> dict[str, str]:
         socket = socket or environment().get("SSH_AUTH_SOCK", "")
         if not socket:
             raise InputError(f"--ssh {name}: there is no agent", hint="start one, or write ID=SOCKET")
-        found[name] = str(working_folder() / socket)
+        path = working_folder() / socket
+        if path.is_file():
+            raise InputError(
+                f"--ssh {name}: {socket} is a file, not an agent's socket",
+                hint=f"give the key to an agent: eval $(ssh-agent); ssh-add {socket}; then --ssh {name}",
+            )
+        found[name] = str(path)
     return found
 
 

@@ -37,6 +37,7 @@ IMAGE_COMMANDS: Mapping[str, tuple[str, str]] = {
     "ls": ("pipeyard.cli.image_ls", "List images, or the tags of another registry's repository."),
     "tag": ("pipeyard.cli.image_tag", "Give an image further tags."),
     "rm": ("pipeyard.cli.image_rm", "Remove tags and images."),
+    "prune": ("pipeyard.cli.image_prune", "Give back the disk space of the build cache."),
     "sbom": ("pipeyard.cli.image_sbom", "List the packages in an image, as an SPDX document."),
 }
 

@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from pipeyard.image.build import Built, Publication
-from pipeyard.image.build.exports import docker_archive, oci_layout, to_folder, to_tar, write_root_folder
+from pipeyard.image.build.exports import (
+    docker_archive,
+    oci_layout,
+    to_folder,
+    to_tar,
+    write_root_folder,
+    write_root_tar,
+)
 from pipeyard.image.build.layouts import HOST, LayoutDestination
 from pipeyard.registry.embedded import StoreDestination, StoreOrigin
 from pipeyard.registry.reference import Reference
@@ -119,3 +126,23 @@ def test_the_files_of_an_image_go_to_a_folder_without_what_was_removed(
     assert (tmp_path / "out" / "kept").read_text() == "1\n"
     assert (tmp_path / "out" / "bin" / "sh").is_symlink()
     assert not (tmp_path / "out" / "srv").exists()
+
+
+def test_the_files_of_a_large_image_are_written_in_little_memory(yard: Yard) -> None:
+    import tracemalloc
+
+    built = yard.build("FROM scratch\nCOPY . /\n", {f"f{at}": bytes([at]) * 8_000_000 for at in range(5)})
+    written = 0
+
+    def consume(data: bytes) -> None:
+        nonlocal written
+        written += len(data)
+
+    tracemalloc.start()
+    try:
+        write_root_tar(built.platforms[0], consume)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert written > 40_000_000
+    assert peak < 16_000_000

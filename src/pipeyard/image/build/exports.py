@@ -6,9 +6,11 @@ Sources: image-spec, image-layout.md; Docker image specification 1.2 ("Combined 
 import io
 import os
 import tarfile
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 from msgspec import structs
@@ -17,18 +19,15 @@ from pipeyard.errors import InputError
 from pipeyard.files import replace_file
 from pipeyard.image.build.laying import lay_out
 from pipeyard.image.build.request import Built, BuiltLayer, BuiltPlatform
-from pipeyard.image.layers import (
-    Entry,
-    is_opaque,
-    is_whiteout,
-    layer_order,
-    read_entries,
-    removed_path,
-    write_tar,
-)
+from pipeyard.image.layers import Entry, layer_order, write_tar
+from pipeyard.image.layers.visible import visible_entries
 from pipeyard.oci import Descriptor, ImageIndex, encode, media_types
 from pipeyard.registry.reference import parse_reference
 
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+_IN_MEMORY = 4096  # bytes of a file
 Pieces = Callable[[], Iterator[bytes]]
 Put = Callable[[str, int, Pieces], None]
 """Receives a file: its path, its size and its pieces."""
@@ -201,36 +200,48 @@ def _beside(entry: Entry, folder: Path) -> Entry:
 
 
 def _merged(image: BuiltPlatform) -> list[Entry]:
-    """What the layers come to, parents first and hard links last; contents are in memory then."""
+    """What the layers come to, parents first and hard links last.
+
+    Contents over a few KB are in a temporary file that has no name: memory is bounded whatever the image holds.
+    """
+    spool = tempfile.TemporaryFile()  # noqa: SIM115 -- it lives as long as the entries that read from it
     found: dict[str, Entry] = {}
-    hidden: set[str] = set()
-    for layer in reversed(image.layers):
-        covering: set[str] = set()
-        with layer.open(0) as stream:
-            for entry in read_entries(stream.read):
-                if is_whiteout(entry):
-                    covering.add(f"{removed_path(entry)}/" if is_opaque(entry) else removed_path(entry))
-                elif entry.path not in found and not _is_hidden(entry.path, hidden):
-                    found[entry.path] = _with_content(entry)
-                    if entry.kind != "dir":
-                        covering.add(entry.path)
-        hidden |= covering
+    layers = [partial(layer.open, 0) for layer in image.layers]
+    for _, entry in visible_entries(layers):
+        path = entry.path.lstrip("/")
+        if path not in found:
+            found[path] = _kept(entry, spool)
     return sorted(found.values(), key=lambda entry: (entry.kind == "hardlink", layer_order(entry)))
 
 
-def _is_hidden(path: str, hidden: set[str]) -> bool:
-    if path in hidden:
-        return True
-    parent = path
-    while parent:
-        parent = parent.rpartition("/")[0]
-        if f"{parent}/" in hidden or (parent and parent in hidden):
-            return True
-    return False
-
-
-def _with_content(entry: Entry) -> Entry:
+def _kept(entry: Entry, spool: BinaryIO) -> Entry:
+    """The entry with content that can be opened later; the layer's stream will be past it by then."""
     if entry.kind != "file" or isinstance(entry.content, bytes | str):
         return entry
     with entry.content() as stream:
-        return structs.replace(entry, content=stream.read())
+        if entry.size <= _IN_MEMORY:
+            return structs.replace(entry, content=stream.read())
+        start = spool.seek(0, os.SEEK_END)
+        while data := stream.read(1 << 20):
+            spool.write(data)
+        spool.flush()
+    return structs.replace(entry, content=partial(_Part, spool, start, entry.size))
+
+
+class _Part(io.RawIOBase):
+    """A stretch of a file, read by offset."""
+
+    def __init__(self, file: BinaryIO, start: int, size: int) -> None:
+        self._file = file
+        self._at = start
+        self._end = start + size
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "Buffer") -> int:
+        view = memoryview(buffer)
+        data = os.pread(self._file.fileno(), min(len(view), self._end - self._at), self._at)
+        view[: len(data)] = data
+        self._at += len(data)
+        return len(data)

@@ -474,6 +474,85 @@ def test_conditions_triggers_and_variables_of_a_pipeline_are_read(read: Read) ->
     assert stage["onFailure"] == {"result": "RETRY", "retryConfiguration": {"retryMode": "ALL_ACTIONS"}}
 
 
+def test_a_chain_of_a_thousand_locals_is_followed(read: Read) -> None:
+    chain = "".join(f'  a{index} = "${{local.a{index - 1}}}"\n' for index in range(1, 1000))
+    reading = read({"main.tf": f'locals {{\n  a0 = "end"\n{chain}}}\n' + SMALL % "{ A = local.a999 }"})
+    assert configuration(reading) == {"A": "end"}
+
+
+def test_locals_that_need_each_other_are_still_told_as_a_circle(read: Read) -> None:
+    reading = read({"main.tf": "locals {\n  a = local.b\n  b = [local.a]\n}\n" + SMALL % "{ A = local.a }"})
+    assert "local.a needs its own value" in messages(reading)[0]
+
+
+def test_a_local_that_nothing_needs_may_fail(read: Read) -> None:
+    text = 'locals {\n  a = true ? "x" : local.b\n  b = file("absent")\n}\n'
+    assert configuration(read({"main.tf": text + SMALL % "{ A = local.a }"})) == {"A": "x"}
+
+
+TWO_REGIONS = """
+provider "aws" { region = "eu-west-1" }
+provider "aws" {
+  alias  = "west"
+  region = var.west
+}
+variable "west" { default = "us-west-2" }
+"""
+
+
+def test_a_resource_is_in_the_region_of_its_own_provider(read: Read) -> None:
+    text = (
+        TWO_REGIONS
+        + """
+      resource "aws_sns_topic" "here" { name = "t" }
+      resource "aws_sns_topic" "there" {
+        provider = aws.west
+        name     = "t"
+      }
+      resource "aws_sns_topic" "quoted" {
+        provider = "aws.west"
+        name     = "t"
+      }
+      resource "aws_sns_topic" "own" {
+        region = "eu-north-1"
+        name   = "t"
+      }
+      data "aws_region" "there" { provider = aws.west }
+    """
+    )
+    arns = ", ".join(f"{name} = aws_sns_topic.{name}.arn" for name in ("here", "there", "quoted", "own"))
+    reading = read({"main.tf": text + SMALL % f"{{ {arns}, data = data.aws_region.there.name }}"})
+    assert configuration(reading) == {
+        "here": "arn:aws:sns:eu-west-1:123456789012:t",
+        "there": "arn:aws:sns:us-west-2:123456789012:t",
+        "quoted": "arn:aws:sns:us-west-2:123456789012:t",
+        "own": "arn:aws:sns:eu-north-1:123456789012:t",
+        "data": "us-west-2",
+    }
+
+
+def test_a_module_has_the_providers_that_its_call_hands_on(read: Read) -> None:
+    inner = """
+      resource "aws_sns_topic" "plain" { name = "p" }
+      resource "aws_sns_topic" "other" {
+        provider = aws.replica
+        name     = "r"
+      }
+      output "arns" { value = "${aws_sns_topic.plain.arn} ${aws_sns_topic.other.arn}" }
+    """
+    text = (
+        TWO_REGIONS
+        + """
+      module "both" {
+        source    = "./inner"
+        providers = { aws = aws.west, aws.replica = aws }
+      }
+    """
+    )
+    reading = read({"main.tf": text + SMALL % "{ A = module.both.arns }", "inner/main.tf": inner})
+    assert configuration(reading)["A"] == "arn:aws:sns:us-west-2:123456789012:p arn:aws:sns:eu-west-1:123456789012:r"
+
+
 def test_stores_of_several_regions_are_a_mapping_by_region(read: Read) -> None:
     main = (SMALL % "{}").replace(
         'location = "bucket"\n    type     = "S3"', 'location = "a"\n    type = "S3"\n    region = "us-east-1"'

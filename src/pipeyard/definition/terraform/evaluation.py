@@ -391,6 +391,11 @@ def _object(node: ObjectOf, scope: Scope, local: Locals) -> Value:
     missing: Value | None = None
     sensitive = False
     for key_node, value_node in node.items:
+        if isinstance(
+            key_node, GetAttribute | GetIndex | Splat
+        ):  # names providers in a module's call, and nothing else
+            hint = f"write ({key_node.span.text}) for its value as the key"
+            raise fault("a key of an object is a name, a string or an expression in parentheses", key_node.span, hint)
         key = evaluate(key_node, scope, local)
         value = evaluate(value_node, scope, local)
         sensitive = sensitive or key.sensitive

@@ -24,7 +24,6 @@ from pipeyard.definition.terraform.syntax import (
     Unary,
 )
 from pipeyard.definition.terraform.templates import for_names, parse_heredoc, parse_quoted, parse_text
-from pipeyard.errors import InputError
 
 _PRECEDENCE = {
     "||": 1,
@@ -212,12 +211,6 @@ def _pair(scanner: Scanner) -> tuple[Expression, Expression]:
     key = expression_at(scanner)
     if isinstance(key, Name):
         key = Literal(key.name, key.span)
-    elif isinstance(key, GetAttribute | GetIndex | Splat):
-        raise InputError(
-            "a key of an object is a name, a string or an expression in parentheses",
-            place=key.span.place,
-            hint=f"write ({key.span.text}) for its value as the key",
-        )
     elif isinstance(key, Literal) and key.span.text in _WORDS:
         key = Literal(key.span.text, key.span)
     if not scanner.sees("=", ":"):

@@ -4,7 +4,7 @@ Nothing is computed twice; what needs itself is reported as the chain that leads
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import ParamSpec
 
@@ -12,7 +12,9 @@ from pipeyard.definition.terraform.constraints import ANYTHING, Constraint, read
 from pipeyard.definition.terraform.contents import Contents, block_types
 from pipeyard.definition.terraform.conversion import ConversionError, as_string, convert
 from pipeyard.definition.terraform.evaluation import NO_LOCALS, Locals, evaluate
+from pipeyard.definition.terraform.locals import needed_first
 from pipeyard.definition.terraform.project import CycleFault, Project
+from pipeyard.definition.terraform.providers import DEFAULT, passed_regions, provider_regions, region_of
 from pipeyard.definition.terraform.repetition import ONCE, Repetition, combined, counted, keyed
 from pipeyard.definition.terraform.resources import computed_attributes, known_data
 from pipeyard.definition.terraform.scopes import ModuleScope, undeclared
@@ -34,7 +36,10 @@ _META = _RESOURCE_META | {"providers", "source", "version"}
 
 
 class Module:
-    """One instance of a module. `given` are the values of its variables, by the caller's rules."""
+    """One instance of a module. `given` are the values of its variables, by the caller's rules.
+
+    `inherited` are the regions of the providers that the caller hands on, by their names here.
+    """
 
     def __init__(
         self,
@@ -42,12 +47,15 @@ class Module:
         folder: Path,
         address: str = "",
         given: Callable[[str, Constraint], Value | None] = lambda name, constraint: None,
+        inherited: Mapping[str, str] | None = None,
     ) -> None:
         self.project = project
         self.folder = folder
         self.address = address
         self.given = given
         self.configuration = project.configuration(folder)
+        self._inherited = {DEFAULT: project.inputs.region} if inherited is None else inherited
+        self._regions: Mapping[str, str] | None = None
         self._values: dict[str, Value] = {}
         self._children: dict[str, list[tuple[Repetition, Module]]] = {}
         project.modules += 1
@@ -138,7 +146,20 @@ class Module:
         attribute = self.configuration.locals.get(name)
         if attribute is None:
             raise undeclared("local value", f"local.{name}", name, self.configuration.locals)
+        if f"local.{name}" not in self._values:
+            self._prepare(name)
         return self._memo(f"local.{name}", lambda: self.evaluate(attribute.value))
+
+    def _prepare(self, name: str) -> None:
+        """Computes what a local refers to before the local itself, for chains that are too long to recurse into."""
+        declared = self.configuration.locals
+        for needed in needed_first(name, declared):
+            if self.called(f"local.{needed}") in self.project.pending:
+                return
+            try:
+                self._memo(f"local.{needed}", lambda needed=needed: self.evaluate(declared[needed].value))  # type: ignore[misc]
+            except InputError:
+                return  # whether it is needed shows when the local is computed
 
     def output(self, name: str) -> Value:
         block = self.configuration.outputs.get(name)
@@ -175,7 +196,8 @@ class Module:
             for repetition in self.repetitions(block, f"module.{name}"):
                 address = self.called(f"module.{name}{repetition.suffix}")
                 given = _arguments(self, block, repetition)
-                instances.append((repetition, Module(self.project, folder, address, given)))
+                passed = passed_regions(block, self.regions())
+                instances.append((repetition, Module(self.project, folder, address, given, passed)))
             self._children[name] = instances
         return self._children[name]
 
@@ -227,6 +249,21 @@ class Module:
 
     # Resources
 
+    def regions(self) -> Mapping[str, str]:
+        """The region of each AWS provider by its name in this module, as far as they can be told."""
+        if self._regions is None:
+            self._regions = self._inherited  # for whatever a provider's own configuration refers to
+            self._regions = provider_regions(
+                self.configuration.providers, self._inherited, lambda node: self.forgiving(self.evaluate, node)
+            )
+        return self._regions
+
+    def _region(self, block: Block, entries: Mapping[str, Value]) -> str:
+        own = entries.get("region")  # since version 6 of the provider, any resource may have one
+        if own is not None and isinstance(own.raw, str) and own.raw:
+            return own.raw
+        return region_of(block, self.regions()) or self.project.inputs.region
+
     def repetitions(self, block: Block, name: str) -> list[Repetition]:
         """The instances that `count` or `for_each` asks for."""
         count, each = block.body.attributes.get("count"), block.body.attributes.get("for_each")
@@ -259,8 +296,7 @@ class Module:
 
     def _resource_instance(self, block: Block, address: str, repetition: Repetition) -> Value:
         entries = self._entries(block.body, repetition)
-        region = self.project.region
-        known = computed_attributes(block.labels[0], entries, self.project.inputs, region)
+        known = computed_attributes(block.labels[0], entries, self.project.inputs, self._region(block, entries))
         for name, value in known.items():
             if name not in entries or entries[name].is_null:
                 entries[name] = value
@@ -268,7 +304,7 @@ class Module:
 
     def _data_instance(self, block: Block, address: str, repetition: Repetition) -> Value:
         entries = self._entries(block.body, repetition)
-        known = known_data(block.labels[0], entries, self.project.inputs, self.project.region)
+        known = known_data(block.labels[0], entries, self.project.inputs, self._region(block, entries))
         return object_of(Attributes({**entries, **known}, self.called(address)))
 
     def _entries(self, body: Body, repetition: Repetition) -> dict[str, Value]:
@@ -304,13 +340,3 @@ def _arguments(caller: Module, block: Block, repetition: Repetition) -> Callable
             ) from None
 
     return given
-
-
-def default_region(module: Module) -> str:
-    """The region of the default `provider "aws"`, or empty when it cannot be told."""
-    for block in module.configuration.providers:
-        if block.labels == ("aws",) and "alias" not in block.body.attributes and "region" in block.body.attributes:
-            value = module.forgiving(module.evaluate, block.body.attributes["region"].value)
-            if isinstance(value.raw, str):
-                return value.raw
-    return ""

@@ -204,7 +204,7 @@ def _without_secrets(configuration: Table, notes: Notes) -> Table:
 
 def put(entries: dict[str, Node], places: dict[str, Place], written: str, node: Node, place: Place) -> None:
     """Adds a value under the API's name of its argument. Empty text is no value, where the provider takes it so."""
-    if written in _EMPTY_IS_ABSENT and isinstance(node, Leaf) and node.text in ("", "0"):
+    if written in _EMPTY_IS_ABSENT and isinstance(node, Leaf) and (node.text == "" or node.value == 0):
         return
     if written.endswith("[]"):
         written = written.removesuffix("[]")

@@ -25,7 +25,6 @@ class Project:
         self.folders = Folders(root)
         self.inputs = inputs
         self.shown = shown
-        self.region = inputs.region
         self.modules = 0
         self.pending: list[str] = []
         self._configurations: dict[Path, Configuration] = {}

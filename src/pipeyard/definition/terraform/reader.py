@@ -9,7 +9,7 @@ from pipeyard.definition.documents import Leaf, Table, Unknown
 from pipeyard.definition.model import Definition, PipelineDeclaration
 from pipeyard.definition.places import Inputs, Places, Reading
 from pipeyard.definition.terraform.contents import Contents
-from pipeyard.definition.terraform.modules import Module, default_region
+from pipeyard.definition.terraform.modules import Module
 from pipeyard.definition.terraform.pipelines import pipeline_table
 from pipeyard.definition.terraform.project import Project
 from pipeyard.definition.terraform.repetition import Repetition
@@ -46,9 +46,7 @@ def open_module(folder: Path, inputs: Inputs, problems: list[Problem]) -> Module
     project = Project(folder, inputs, shown)
     declared = frozenset(project.configuration(project.folders.root).variables)
     given = root_values(project.folders.root, inputs, declared, shown, problems)
-    root = Module(project, project.folders.root, given=given)
-    project.region = default_region(root) or inputs.region
-    return root
+    return Module(project, project.folders.root, given=given)
 
 
 def _shown(folder: Path) -> Callable[[Path], str]:

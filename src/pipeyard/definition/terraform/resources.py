@@ -35,6 +35,7 @@ _NAMING: Mapping[str, _Naming] = {
     "aws_iam_role": _Naming("iam", "role/", regional=False),
     "aws_iam_policy": _Naming("iam", "policy/", id="arn", regional=False),
     "aws_sns_topic": _Naming("sns", id="arn"),
+    "aws_sfn_state_machine": _Naming("states", "stateMachine:", id="arn"),
     "aws_sqs_queue": _Naming("sqs", id=""),
     "aws_ecs_cluster": _Naming("ecs", "cluster/", id="arn"),
     "aws_lambda_function": _Naming("lambda", "function:", argument="function_name", id="function_name"),

@@ -1,11 +1,15 @@
 """Pipelines of any shape (hypothesis), and each format's way to write one down."""
 
 import json
+import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
 import yaml
 from hypothesis import strategies as st
+from msgspec import structs
 
 from pipeyard.definition import model
 from pipeyard.definition.model import PipelineDeclaration, api_document
@@ -152,6 +156,118 @@ def template_of(pipeline: PipelineDeclaration) -> dict[str, Any]:
     return {"Resources": {"P": {"Type": "AWS::CodePipeline::Pipeline", "Properties": properties}}}
 
 
+_TERRAFORM_BLOCKS = {
+    "stages": "stage",
+    "actions": "action",
+    "variables": "variable",
+    "triggers": "trigger",
+    "conditions": "condition",
+    "rules": "rule",
+    "environmentVariables": "environment_variable",
+}
+"""Lists of the API that are repeated blocks in Terraform, with the blocks' names."""
+
+
+def _snake(key: str) -> str:
+    return re.sub("[A-Z]", lambda found: f"_{found[0].lower()}", key)
+
+
+def terraform_of(pipeline: PipelineDeclaration) -> dict[str, Any]:
+    """The body of an `aws_codepipeline`: blocks are lists of bodies, arguments are values, maps have the key ""."""
+    document = api_document(pipeline)
+    document.pop("version")
+    stores = document.pop("artifactStores", {})
+    stores = [{**store, "region": region} for region, store in stores.items()]
+    plain = document.pop("artifactStore", None)
+    body = _terraform_body(document)
+    if plain or stores:
+        body["artifact_store"] = [_terraform_body(store) for store in ([plain] if plain else stores)]
+    return body
+
+
+def _terraform_body(node: dict[str, Any]) -> dict[str, Any]:
+    body: dict[str, Any] = {}
+    for key, value in node.items():
+        if key == "actionTypeId":
+            body |= value
+        elif key == "configuration":
+            body[key] = {"": value}
+        elif key in ("inputArtifacts", "outputArtifacts"):
+            body[_snake(key)] = [artifact["name"] for artifact in value]
+        elif key in _TERRAFORM_BLOCKS or (isinstance(value, list) and value and isinstance(value[0], dict)):
+            body[_TERRAFORM_BLOCKS.get(key, _snake(key))] = [_terraform_body(entry) for entry in value]
+        elif isinstance(value, dict):
+            body[_snake(key)] = [_terraform_body(value)]
+        else:
+            body[_snake(key)] = value
+    return body
+
+
+def _hcl_value(value: Any) -> str:
+    """As JSON, where HCL has the same escapes; text may not begin a template."""
+    if isinstance(value, str):
+        quoted = json.dumps(value, ensure_ascii=False)
+        return quoted.replace("${", "$${").replace("%{", "%%{")
+    if isinstance(value, list):
+        return f"[{', '.join(map(_hcl_value, value))}]"
+    if isinstance(value, dict):
+        return "{" + "".join(f"{_hcl_value(key)} = {_hcl_value(entry)}\n" for key, entry in value.items()) + "}"
+    return json.dumps(value)
+
+
+def _hcl_body(body: dict[str, Any]) -> str:
+    lines: list[str] = []
+    for name, value in body.items():
+        if isinstance(value, dict):
+            lines.append(f"{name} = {_hcl_value(value[''])}\n")
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            lines.extend(f"{name} {{\n{_hcl_body(block)}}}\n" for block in value)
+        else:
+            lines.append(f"{name} = {_hcl_value(value)}\n")
+    return "".join(lines)
+
+
+def _terraform(pipeline: PipelineDeclaration) -> str:
+    return f'resource "aws_codepipeline" "this" {{\n{_hcl_body(terraform_of(pipeline))}}}\n'
+
+
+def _json_body(value: Any) -> Any:
+    if isinstance(value, dict):
+        return _json_body(value[""]) if list(value) == [""] else {key: _json_body(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_json_body(entry) for entry in value]
+    return value.replace("${", "$${").replace("%{", "%%{") if isinstance(value, str) else value
+
+
+def _terraform_json(pipeline: PipelineDeclaration) -> str:
+    return json.dumps({"resource": {"aws_codepipeline": {"this": _json_body(terraform_of(pipeline))}}})
+
+
+def as_terraform_can_say(pipeline: PipelineDeclaration) -> PipelineDeclaration:
+    """Without what the provider's schema lacks: files of an artifact, and a single store that has a region.
+
+    Text is in the composed form (NFC), which the language gives to all text.
+    """
+    composed = unicodedata.normalize("NFC", msgspec.json.encode(pipeline).decode())
+    pipeline = msgspec.json.decode(composed, type=PipelineDeclaration)
+    stages = [
+        structs.replace(
+            stage,
+            actions=[
+                structs.replace(
+                    action, output_artifacts=[structs.replace(one, files=[]) for one in action.output_artifacts]
+                )
+                for action in stage.actions
+            ],
+        )
+        for stage in pipeline.stages
+    ]
+    stores = pipeline.artifact_stores if len(pipeline.artifact_stores) > 1 else {}
+    return structs.replace(
+        pipeline, stages=stages, artifact_stores=stores, artifact_store=None if stores else pipeline.artifact_store
+    )
+
+
 def _yaml(document: Any) -> str:
     text: str = yaml.safe_dump(document, allow_unicode=True, sort_keys=False)
     return text
@@ -160,6 +276,8 @@ def _yaml(document: Any) -> str:
 WRITERS: Mapping[str, tuple[str, Callable[[PipelineDeclaration], str]]] = {
     "template.json": ("CloudFormation", lambda pipeline: json.dumps(template_of(pipeline))),
     "template.yaml": ("CloudFormation", lambda pipeline: _yaml(template_of(pipeline))),
+    "main.tf": ("Terraform", _terraform),
+    "main.tf.json": ("Terraform", _terraform_json),
     "pipeline.json": ("CodePipeline", lambda pipeline: json.dumps({"pipeline": api_document(pipeline)}, indent="\t")),
     "pipeline.yaml": ("CodePipeline", lambda pipeline: _yaml({"pipeline": api_document(pipeline), "metadata": {}})),
 }

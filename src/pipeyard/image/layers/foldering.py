@@ -269,7 +269,10 @@ class FolderWriter:
         def make() -> None:
             os.link(source_name, name, src_dir_fd=source, dst_dir_fd=parent, follow_symlinks=False)
 
-        self._place(parent, name, make)
+        try:
+            self._place(parent, name, make)
+        except FileNotFoundError:
+            raise BadArchive(f"{entry.path!r} takes the place of a folder with {entry.link!r}, its own file") from None
 
     def _copy_up(self, parent: int, name: str, path: str) -> os.stat_result:
         """A hard link to a file of a lower layer: the file becomes one of this layer."""

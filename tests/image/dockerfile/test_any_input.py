@@ -3,7 +3,7 @@
 import re
 from contextlib import suppress
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipeyard.errors import DockerfileError
@@ -110,6 +110,7 @@ def test_any_ignore_file_and_wildcard_answers_or_is_refused(text: str, path: str
 
 @settings(max_examples=300, deadline=None)
 @given(st.text("ab*?/", min_size=1, max_size=9), st.text("ab/", min_size=1, max_size=10))
+@example(pattern="**a*", path="ba")
 def test_the_automaton_and_the_expression_agree(pattern: str, path: str) -> None:
     translated = translate(pattern)
     if translated.kind == "expression":

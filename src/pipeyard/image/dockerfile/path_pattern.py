@@ -90,7 +90,7 @@ def compile_automaton(pattern: PathPattern) -> Callable[[str], bool]:
         out = set()
         for state in states:
             out.add(state)
-            while state < last and steps[state] in (_FOLDERS, _REST, _WITHIN):
+            while 0 <= state < last and steps[state] in (_FOLDERS, _REST, _WITHIN):
                 state += 1
                 out.add(state)
         return out

@@ -499,6 +499,15 @@ def test_what_is_legal_and_wrong_is_a_warning(name: str, place: str, bend: Bend)
         lambda p: add_stage(
             p,
             {
+                "name": "Shift",
+                "actionTypeId": type_id("Deploy", "Lambda"),
+                "configuration": {"FunctionName": "web"},
+                "inputArtifacts": [{"name": "Src"}],
+            },
+        ),
+        lambda p: add_stage(
+            p,
+            {
                 "name": "Scan",
                 "actionTypeId": type_id("Invoke", "InspectorScan"),
                 "configuration": {

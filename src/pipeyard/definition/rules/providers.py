@@ -299,6 +299,7 @@ DEPLOYERS = (
         outputs=(0, 0),
         settings={"ApplicationName": _NEEDED, "EnvironmentName": _NEEDED},
     ),
+    Provider(category="Deploy", provider="Lambda", inputs=(0, 1), v2_only=True, variables=None),
     Provider(category="Deploy", provider="OpsWorks", inputs=(1, 1), outputs=(0, 0)),
     Provider(category="Deploy", provider="ServiceCatalog", inputs=(1, 1), outputs=(0, 0)),
     Provider(

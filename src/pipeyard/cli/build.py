@@ -6,7 +6,7 @@ from shutil import copytree, rmtree
 
 import click
 
-from pipeyard.cli.start import environment, pairs, settings_from, stopped_by_signals, working_folder
+from pipeyard.cli.start import become_builder, environment, pairs, settings_from, stopped_by_signals, working_folder
 from pipeyard.cli.terminal import MODES, observer_for
 
 
@@ -41,6 +41,7 @@ def command(
     from pipeyard.service.images import open_images
     from pipeyard.service.toolbox import workspace
 
+    become_builder()
     settings = settings_from()
     given = pairs(variables, "--env")
     source = (working_folder() / path).resolve()

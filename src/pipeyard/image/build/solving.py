@@ -9,10 +9,10 @@ import os
 import queue
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from typing import BinaryIO
 
-from pipeyard.errors import BuildFailed, PipeyardError, located
+from pipeyard.errors import PipeyardError
 from pipeyard.image.build.cache import BuildCache, Record
 from pipeyard.image.build.folders import BaseLayers, materialized
 from pipeyard.image.build.graph import (
@@ -27,14 +27,14 @@ from pipeyard.image.build.graph import (
     MakeFolder,
     RunCommand,
     Scratch,
-    Vertex,
 )
-from pipeyard.image.build.keys import SCRATCH_KEY, digest_key, image_key, selection, step_key
+from pipeyard.image.build.keys import SCRATCH_KEY, digest_key, image_key
 from pipeyard.image.build.layerstate import FileSystem, LayerState
 from pipeyard.image.build.nodes import FileTree
 from pipeyard.image.build.sharing import Exported, SharedLayer
 from pipeyard.image.build.sources import Sources
 from pipeyard.image.build.stacktree import StackTree
+from pipeyard.image.build.stepkeys import StepKeys, placed
 from pipeyard.image.build.steps import StepTools, carry_out
 from pipeyard.image.layers import Layer
 from pipeyard.oci import Descriptor
@@ -75,12 +75,10 @@ class Solver:
         self._cache = cache
         self._base_layers = base_layers
         self._sources = sources
-        self._settings = settings
         self._observe = observe
         self._prefix = prefix
         self._packers = packers
-        self._keys: dict[int, str] = {}
-        self._shapes: dict[int, str] = {}
+        self._keys = StepKeys(graph, sources, settings, reread=self._may_be_known)
         self._hits: dict[int, Record] = {}
         self._systems: dict[int, FileSystem] = {}
         self._image_chain = set(self._chain(graph.target))
@@ -124,7 +122,7 @@ class Solver:
     def _look_up(self, number: int) -> None:
         """Finds the key of a step, as far as that is possible before anything ran, and what the cache has for it."""
         vertex = self._vertices[number]
-        key = self._key(number, read=False)
+        key = self._keys.find(number, read=False)
         if key is None:
             return
         self._keys[number] = key
@@ -152,84 +150,9 @@ class Solver:
             return None
         return Record(blob=shared.blob, diff_id=shared.diff_id, size=shared.size)
 
-    def _key(self, number: int, *, read: bool) -> str | None:
-        """None while something that the key is made of is not known. With `read`, files are read for it."""
-        vertex = self._vertices[number]
-        match vertex.operation:
-            case Scratch():
-                return SCRATCH_KEY
-            case BaseImage(image=image):
-                return image_key(image)
-            case InlineFiles() | GitFiles() | Download() as operation:
-                with _placed(vertex):
-                    return digest_key("files", self._sources.fetched(operation).key)
-            case ContextFiles():
-                return None
-            case CopyFiles() as copy:
-                return self._copy_key(number, copy, read=read)
-            case MakeFolder() as folder:
-                below = self._keys.get(vertex.inputs[0])
-                return step_key(folder, [below], self._settings) if below is not None else None
-            case RunCommand() as run:
-                return self._run_key(vertex, run, read=read)
-
-    def _copy_key(self, number: int, copy: CopyFiles, *, read: bool) -> str | None:
-        vertex = self._vertices[number]
-        below = self._keys.get(vertex.inputs[0])
-        if below is None:
-            return None
-        shape = self._shapes[number] = digest_key("shape", step_key(copy, [below], self._settings))
-        parts: list[str | bytes] = [below]
-        for source in copy.sources:
-            origin = vertex.inputs[source.input]
-            operation = self._vertices[origin].operation
-            if isinstance(operation, ContextFiles):
-                try:
-                    with _placed(vertex):
-                        found = selection(self._sources.local(operation), source, copy.exclude, read=read)
-                        if found is None and (self._shared or self._cache.alias(shape)):
-                            # The same copy was done before, maybe of the same files: reading them first may save
-                            # writing them.
-                            found = selection(self._sources.local(operation), source, copy.exclude, read=True)
-                except BuildFailed:
-                    return None  # carried out, it fails again, as a step
-                if found is None:
-                    return None
-                parts.append(found)
-            else:
-                key = self._keys.get(origin)
-                if key is None:
-                    return None
-                parts.append(key)
-        return step_key(copy, parts, self._settings)
-
-    def _run_key(self, vertex: Vertex, run: RunCommand, *, read: bool) -> str | None:
-        parts: list[str | bytes] = []
-        below = self._keys.get(vertex.inputs[0])
-        if below is None:
-            return None
-        parts.append(below)
-        for mount in run.mounts:
-            if mount.input < 0:
-                continue
-            origin = vertex.inputs[mount.input]
-            operation = self._vertices[origin].operation
-            if isinstance(operation, ContextFiles):
-                files = self._sources.local(operation)
-                path = getattr(mount.mount, "source", "").strip("/")
-                node = files.lookup(path)
-                if node is None:
-                    return None
-                # A command may look at anything below its mount, so everything below it counts.
-                found = files.summary(path, read=True) if node.kind == "dir" else files.digest(path, node)
-                assert found is not None
-                parts.append(found)
-            else:
-                key = self._keys.get(origin)
-                if key is None:
-                    return None
-                parts.append(key)
-        return step_key(run, parts, self._settings)
+    def _may_be_known(self, shape: str) -> bool:
+        """The same copy was done before, maybe of the same files: reading them first may save writing them."""
+        return bool(self._shared or self._cache.alias(shape))
 
     # ------------------------------------------------------------ what must be done
 
@@ -335,7 +258,7 @@ class Solver:
             return
         self._observe(StepStarted(step, vertex.title))
         try:
-            with _placed(vertex):
+            with placed(vertex):
                 work()
         except PipeyardError as error:
             self._observe(StepEnded(step, error=error.message))
@@ -363,10 +286,10 @@ class Solver:
         packed = number in self._packed
         done = outcome.pack() if packed and not outcome.folder else None
         # Files of the context were read by now: what could not be named before has a key now.
-        key = self._keys.get(number) or self._key(number, read=True) or digest_key("nothing else", os.urandom(16))
+        key = self._keys.get(number) or self._keys.find(number, read=True) or digest_key("nothing else", os.urandom(16))
         self._keys[number] = layer.key = key
-        if number in self._shapes:
-            self._cache.keep_alias(self._shapes[number], key)
+        if number in self._keys.shapes:
+            self._cache.keep_alias(self._keys.shapes[number], key)
             if any(isinstance(tree, StackTree) for tree in trees.values()):
                 self._packers.start(self._keep_content_key, number, trees, key)
         self._systems[number] = below.grown(key, layer)
@@ -379,8 +302,8 @@ class Solver:
         if vertex.uncached:
             return False
         self._look_up(number)  # again: an input may be known by another key now
-        if number not in self._hits and self._cache.alias(self._shapes.get(number, "-" * 64)):
-            content = self._content_key(number, trees)
+        if number not in self._hits and self._cache.alias(self._keys.shapes.get(number, "-" * 64)):
+            content = self._keys.content(number, trees)
             known = self._cache.alias(content) if content else ""
             record = self._found(number, known) if known else None
             if record is not None:
@@ -391,21 +314,8 @@ class Solver:
         self._systems[number] = self._from_record(number, self._hits[number])
         return True
 
-    def _content_key(self, number: int, trees: Mapping[int, FileTree]) -> str:
-        """The key of a copy by what it takes from other stages, instead of by how they were made."""
-        vertex = self._vertices[number]
-        copy = vertex.operation
-        if not isinstance(copy, CopyFiles) or not any(isinstance(tree, StackTree) for tree in trees.values()):
-            return ""
-        try:
-            parts = [selection(trees[source.input], source, copy.exclude, read=True) for source in copy.sources]
-        except BuildFailed:
-            return ""
-        below = self._keys[vertex.inputs[0]]
-        return digest_key("content", step_key(copy, [below, *(part or b"" for part in parts)], self._settings))
-
     def _keep_content_key(self, number: int, trees: Mapping[int, FileTree], key: str) -> None:
-        content = self._content_key(number, trees)
+        content = self._keys.content(number, trees)
         if content:
             self._cache.keep_alias(content, key)
 
@@ -490,7 +400,3 @@ class Solver:
                 return self._sources.fetched(operation).tree
             case _:
                 return StackTree(materialized(self._systems[origin]))
-
-
-def _placed(vertex: Vertex) -> AbstractContextManager[None]:
-    return located(vertex.place) if vertex.place is not None else nullcontext()

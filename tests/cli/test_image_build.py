@@ -158,6 +158,10 @@ def test_a_step_that_fails_is_1_and_writes_no_file(shell: Shell) -> None:
         (["--target", "stage"], "could not be found"),
         (["--cache-to", "type=what"], "is not understood"),
         (["--memory", "lots"], "no number of bytes"),
+        (["--ssh", "default"], "there is no agent"),
+        (["--ssh", "default=missing"], "cannot be read"),
+        (["--ssh", "a=context/Dockerfile"], "no private key"),
+        (["--ssh", "a=x", "--ssh", "a=y"], "given twice"),
     ],
 )
 def test_wrong_options_are_2(shell: Shell, arguments: list[str], complaint: str) -> None:

@@ -14,7 +14,7 @@ from pipeyard.cli.start import become_builder, environment, pairs, settings_from
 from pipeyard.errors import InputError, PipeyardError
 
 if TYPE_CHECKING:
-    from pipeyard.image.build import BuildRequest, Built, Provenance, Publication, Secret
+    from pipeyard.image.build import BuildRequest, Built, Provenance, Publication, Secret, SshAgent
     from pipeyard.oci import Platform
     from pipeyard.service.images import Images
     from pipeyard.threads import StopSignal
@@ -37,7 +37,7 @@ class _WithBareOptions(click.Command):
 @click.option("--build-arg", "arguments", multiple=True, metavar="NAME[=VALUE]", help="Value of an ARG.")
 @click.option("--build-context", "contexts", multiple=True, metavar="NAME=PATH", help="A named context.")
 @click.option("--secret", "secrets", multiple=True, metavar="id=ID,src=FILE|env=NAME", help="A secret for RUN --mount.")
-@click.option("--ssh", "ssh", multiple=True, metavar="ID[=SOCKET]", help="An ssh agent for RUN --mount.")
+@click.option("--ssh", "ssh", multiple=True, metavar="ID[=SOCKET|KEYFILE[,...]]", help="An ssh agent.")
 @click.option("--platform", "platforms", multiple=True, metavar="OS/ARCH[,...]", help="Platform of the result.")
 @click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help="A label of the image.")
 @click.option("--annotation", "annotations", multiple=True, metavar="NAME=VALUE", help="An annotation.")
@@ -230,20 +230,28 @@ def _secret(text: str, folder: Path) -> "tuple[str, Secret]":
     return name, Secret(value=value.encode("utf-8", "surrogateescape"))
 
 
-def _ssh(texts: tuple[str, ...]) -> dict[str, str]:
-    found: dict[str, str] = {}
+def _ssh(texts: tuple[str, ...]) -> "dict[str, SshAgent]":
+    """`ID`, `ID=SOCKET[,raw=true]` or `ID=KEYFILE,KEYFILE`. Raises InputError."""
+    from pipeyard.image.build import SshAgent
+    from pipeyard.image.build.sshagent import load_keys
+
+    found: dict[str, SshAgent] = {}
     for text in texts:
-        name, _, socket = text.partition("=")
-        socket = socket or environment().get("SSH_AUTH_SOCK", "")
-        if not socket:
-            raise InputError(f"--ssh {name}: there is no agent", hint="start one, or write ID=SOCKET")
-        path = working_folder() / socket
-        if path.is_file():
-            raise InputError(
-                f"--ssh {name}: {socket} is a file, not an agent's socket",
-                hint=f"give the key to an agent: eval $(ssh-agent); ssh-add {socket}; then --ssh {name}",
-            )
-        found[name] = str(path)
+        name, _, given = text.partition("=")
+        name = name or "default"
+        parts = [part for part in given.split(",") if part]
+        raw = [part.removeprefix("raw=") for part in parts if part.startswith("raw=")]
+        paths = [part for part in parts if not part.startswith("raw=")] or [environment().get("SSH_AUTH_SOCK", "")]
+        if not paths[0]:
+            raise InputError(f"--ssh {name}: there is no agent", hint="start one, or write ID=SOCKET or ID=KEYFILE")
+        if name in found:
+            raise InputError(f"--ssh {name} was given twice", hint="several keys of one id: ID=KEYFILE,KEYFILE")
+        found[name] = SshAgent(
+            tuple(working_folder() / Path(path).expanduser() for path in paths),
+            raw=any(_flag("--ssh", value) for value in raw),
+        )
+    for agent in found.values():
+        load_keys(agent)  # what is wrong with them is told before anything runs
     return found
 
 

@@ -12,6 +12,7 @@ from pipeyard.image.build.request import (
     Provenance,
     Publication,
     Secret,
+    SshAgent,
 )
 
 __all__ = [
@@ -25,5 +26,6 @@ __all__ = [
     "Provenance",
     "Publication",
     "Secret",
+    "SshAgent",
     "build_image",
 ]

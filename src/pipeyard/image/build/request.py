@@ -27,6 +27,16 @@ class Secret(Struct, frozen=True, kw_only=True):
     path: Path | None = None
 
 
+class SshAgent(Struct, frozen=True):
+    """What `RUN --mount=type=ssh` may use: one socket of an agent, or files of private keys.
+
+    `raw`: the socket as it is; otherwise a RUN may list keys and have them sign, and nothing else.
+    """
+
+    paths: tuple[Path, ...]
+    raw: bool = False
+
+
 class Limits(Struct, frozen=True, kw_only=True):
     """What one RUN may use; 0 is unlimited."""
 
@@ -72,7 +82,7 @@ class BuildRequest(Struct, frozen=True, kw_only=True):
     contexts: Mapping[str, str] = {}
     platforms: tuple[Platform, ...] = ()  # empty: this machine's
     secrets: Mapping[str, Secret] = {}
-    ssh: Mapping[str, str] = {}  # id -> socket or key file
+    ssh: Mapping[str, SshAgent] = {}
     epoch_s: int = 0
     files_epoch_s: int = 0
     compression: Literal["gzip", "zstd"] = "gzip"

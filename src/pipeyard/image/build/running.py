@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import assert_never
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from pipeyard.errors import BuildFailed
 from pipeyard.files import locked
@@ -22,7 +22,7 @@ from pipeyard.image.build.graph import MountOf, RunCommand, Vertex
 from pipeyard.image.build.laying import lay_out
 from pipeyard.image.build.nodes import FileTree
 from pipeyard.image.build.owners import process_identity
-from pipeyard.image.build.request import Limits, Secret
+from pipeyard.image.build.request import Limits, Secret, SshAgent
 from pipeyard.image.build.scope import DEFAULT_PATH
 from pipeyard.image.build.stacktree import StackTree
 from pipeyard.image.build.views import Growing, View
@@ -57,7 +57,7 @@ class RunSettings(Struct, frozen=True, kw_only=True):
     """What the request gives every RUN."""
 
     secrets: Mapping[str, Secret]
-    ssh: Mapping[str, str]
+    ssh: Mapping[str, SshAgent]
     limits: Limits
     insecure: bool = False  # a RUN may ask to be outside of the sandbox
 
@@ -125,7 +125,7 @@ class Runner:
 
         with ExitStack() as held:
             mounts = list(_network_files(run))
-            for mount in sorted(run.mounts, key=lambda one: one.target.count("/")):
+            for mount in sorted(_with_agents(run.mounts, environment), key=lambda one: one.target.count("/")):
                 mounts += self._mount(mount, trees, folders, environment, held)
             if run.script is not None:
                 name, text = run.script
@@ -198,7 +198,7 @@ class Runner:
             case SecretMount():
                 return self._secret(wanted, mount, environment)
             case SshMount():
-                return self._ssh(wanted, mount, environment)
+                return self._ssh(wanted, mount, held)
             case _:
                 assert_never(mount)
 
@@ -281,15 +281,29 @@ class Runner:
             return []
         return [FileMount(target=wanted.target, data=data, mode=mount.mode, uid=mount.uid, gid=mount.gid)]
 
-    def _ssh(self, wanted: MountOf, mount: SshMount, environment: dict[str, str]) -> list[Mount]:
+    def _ssh(self, wanted: MountOf, mount: SshMount, held: ExitStack) -> list[Mount]:
         given = self._settings.ssh.get(mount.id)
         if given is None:
             if mount.required:
                 raise BuildFailed(f"ssh {mount.id}: no agent was given", hint=f"give one with --ssh {mount.id}")
             return []
-        target = wanted.target or "/run/buildkit/ssh_agent.0"
-        environment["SSH_AUTH_SOCK"] = target
-        return [HostBind(target=target, source=Path(given), writable=True)]
+        from pipeyard.image.build.sshagent import serving
+
+        socket = held.enter_context(serving(given, self._cache, uid=mount.uid, gid=mount.gid, mode=mount.mode))
+        return [HostBind(target=wanted.target, source=socket, writable=True)]
+
+
+def _with_agents(mounts: Sequence[MountOf], environment: dict[str, str]) -> list[MountOf]:
+    """Sockets that no target was said for get BuildKit's; the first of all is told in SSH_AUTH_SOCK."""
+    found = []
+    agents = 0
+    for wanted in mounts:
+        if isinstance(wanted.mount, SshMount):
+            wanted = structs.replace(wanted, target=wanted.target or f"/run/buildkit/ssh_agent.{agents}")
+            environment.setdefault("SSH_AUTH_SOCK", wanted.target)
+            agents += 1
+        found.append(wanted)
+    return found
 
 
 def created_by(run: RunCommand, tree: StackTree) -> tuple[int, int]:

@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 
 from pipeyard.errors import BuildFailed, DockerfileError, InputError, Stopped
-from pipeyard.image.build import Built, Limits, Secret
+from pipeyard.image.build import BuildParts, BuildRequest, Built, Limits, Secret, build_image
+from pipeyard.image.sandbox import open_sandbox
 from pipeyard.oci import parse_platform
+from pipeyard.registry.embedded import StoreOrigin
+from pipeyard.threads import StopSignal
 from tests.image.build.conftest import Yard, entries_of, files_of
 
 
@@ -231,11 +234,7 @@ def test_a_limit_on_time_ends_a_command(yard: Yard, busybox: str) -> None:
 
 
 def test_a_stop_ends_a_running_command(yard: Yard, busybox: str) -> None:
-    from pipeyard.image.build import BuildParts, BuildRequest, build_image
-    from pipeyard.image.sandbox import open_sandbox
     from pipeyard.progress import StepOutput
-    from pipeyard.registry.embedded import StoreOrigin
-    from pipeyard.threads import StopSignal
 
     stop = StopSignal()
     request = BuildRequest(dockerfile_text=f"FROM {busybox}\nRUN echo started; sleep 60\n".encode())
@@ -247,6 +246,30 @@ def test_a_stop_ends_a_running_command(yard: Yard, busybox: str) -> None:
     with pytest.raises(Stopped, match="enough"):
         build_image(
             request,
+            BuildParts(
+                store=yard.store,
+                cache=yard.cache,
+                origin=StoreOrigin(yard.store),
+                sandbox=open_sandbox,
+                observe=observe,
+                stop=stop,
+            ),
+        )
+
+
+def test_a_stop_before_a_step_begins_ends_the_build(yard: Yard, busybox: str) -> None:
+    """A thread of the builder was about to take the step up; nobody may wait for a step that never began."""
+    from pipeyard.progress import StepEnded
+
+    stop = StopSignal()
+
+    def observe(report: object) -> None:
+        if isinstance(report, StepEnded):  # of FROM
+            stop.stop("enough")
+
+    with pytest.raises(Stopped, match="enough"):
+        build_image(
+            BuildRequest(dockerfile_text=f"FROM {busybox}\nRUN sleep 60\n".encode()),
             BuildParts(
                 store=yard.store,
                 cache=yard.cache,

@@ -10,6 +10,7 @@ import queue
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import BinaryIO
 
 from pipeyard.errors import PipeyardError
@@ -45,6 +46,8 @@ from pipeyard.threads import Crew
 Opener = Callable[[int], AbstractContextManager[BinaryIO]]
 Offering = Callable[[Layer, ResolvedImage | None, Opener], None]
 """Told of each layer of the image as soon as it exists: the image that it comes from, and how to read it."""
+
+_Done = queue.SimpleQueue[tuple[int, BaseException | None]]
 
 
 class Solver:
@@ -185,7 +188,7 @@ class Solver:
             number: {other for other in self._vertices[number].inputs if other in self._needed}
             for number in sorted(self._needed)
         }
-        done: queue.SimpleQueue[tuple[int, BaseException | None]] = queue.SimpleQueue()
+        done: _Done = queue.SimpleQueue()
         running = 0
         while waiting or running:
             for number in [number for number, inputs in waiting.items() if not inputs and running < count]:
@@ -199,7 +202,7 @@ class Solver:
                     waiting[number] = set()
                     continue
                 running += 1
-                workers.start(self._guarded, number, done)
+                workers.start(self._finish, number).add_done_callback(partial(_told, number, done))
             else:
                 if running:
                     number, error = done.get()
@@ -208,14 +211,6 @@ class Solver:
                         raise error
                     for inputs in waiting.values():
                         inputs.discard(number)
-
-    def _guarded(self, number: int, done: "queue.SimpleQueue[tuple[int, BaseException | None]]") -> None:
-        try:
-            self._finish(number)
-        except BaseException as error:
-            done.put((number, error))
-            raise
-        done.put((number, None))
 
     def _is_quick(self, number: int) -> bool:
         operation = self._vertices[number].operation
@@ -400,3 +395,8 @@ class Solver:
                 return self._sources.fetched(operation).tree
             case _:
                 return StackTree(materialized(self._systems[origin]))
+
+
+def _told(number: int, done: _Done, future: "Future[None]") -> None:
+    """Of the future, and not by the work itself: a stop may come before the work begins, and somebody waits."""
+    done.put((number, None if future.cancelled() else future.exception()))

@@ -74,6 +74,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     create_on_push: bool = True  # a push into the embedded registry makes its repository
     registry_storage: str = ""  # s3://bucket/prefix keeps the embedded registry's blobs; empty: files under home
     registry_redirect: bool = True  # clients fetch blobs from S3 themselves; else they go through the server
+    start_on_create: bool = True  # a pipeline that is made through the AWS endpoint runs at once, as with the service
     create_repository: bool = False  # publishing to ECR creates what is missing
     cache_size_mb: int = 20_000  # local build cache is pruned to this
     run_memory_mb: int = 0  # of one RUN in a pipeline; 0: nine tenths of this machine's

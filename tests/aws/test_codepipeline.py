@@ -135,7 +135,8 @@ def test_a_transition_that_is_disabled_says_who_and_why(pipelines: Any) -> None:
             "PipelineExecutionNotFoundException",
         ),
         ("list_pipelines", {"nextToken": "made up"}, "InvalidNextTokenException"),
-        ("start_pipeline_execution", {"name": "site"}, "UnknownOperationException"),
+        ("start_pipeline_execution", {"name": "none"}, "PipelineNotFoundException"),
+        ("list_webhooks", {}, "UnknownOperationException"),
     ],
 )
 def test_what_is_not_there_is_refused_by_the_services_name(

@@ -42,8 +42,12 @@ def open_endpoint(
     scheme: str = "http",
     sparse: bool = True,
     run_build: BuildRunner | None = None,
+    engine: "Callable[[], Engine] | None" = None,
 ) -> Opened:
-    """`sparse` as for the registry. What is opened is closed, and builds are stopped, with `lifetime`."""
+    """`sparse` as for the registry. What is opened is closed, and builds are stopped, with `lifetime`.
+
+    `engine` is of who carries executions out; without one, executions that are started wait for another process.
+    """
     folder = settings.home / "aws"
     credentials = folder / "credentials" if not settings.access_keys else None
     keys = AccessKeys(
@@ -67,7 +71,8 @@ def open_endpoint(
         sparse=sparse,
         run_build=run_build,
         running=running,
-        engine=_engine_once(settings, store, lifetime),
+        engine=engine or _engine_once(settings, store, lifetime),
+        start_on_create=settings.start_on_create,
     )
 
     def verify(name: str, password: str) -> Caller | None:

@@ -41,4 +41,5 @@ class Parts(Struct, frozen=True, kw_only=True):
     sparse: bool = True  # PutImage before its layers, as for the registry
     run_build: BuildRunner | None = None  # without one every build fails at once, and says so
     running: RunningBuilds
-    engine: Callable[[], "Engine"]  # one that asks and looks; opened at the first call
+    engine: Callable[[], "Engine"]  # waits for one that is still opening
+    start_on_create: bool = True  # CreatePipeline starts the first execution

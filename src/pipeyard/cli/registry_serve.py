@@ -96,8 +96,11 @@ def serve_registry(
         endpoint = None
         if with_aws:
             # By name, as the table of commands: the front doors do not know each other.
+            from pipeyard.service.executions import carried_out
+
             aws = importlib.import_module("pipeyard.aws.opening")
-            endpoint = aws.open_endpoint(settings, store, parts, scheme=scheme, sparse=not require_blobs)
+            engine = parts.enter_context(carried_out(settings, environment(), store))
+            endpoint = aws.open_endpoint(settings, store, parts, scheme=scheme, sparse=not require_blobs, engine=engine)
             if endpoint.credentials is not None:
                 click.echo(f"AWS access key in {endpoint.credentials} (AWS_SHARED_CREDENTIALS_FILE)", err=True)
         access = Access(

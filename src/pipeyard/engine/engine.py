@@ -346,6 +346,8 @@ class Engine:
             self._driver.open(self._bench, self.executor, listens=self._lives_on)
         except BaseException as error:  # noqa: BLE001 - raised again where somebody waits
             self._failure = error
+            if self._lives_on:
+                log.error("nothing can be carried out here: %s", error)
             self._wake()
             return
         slow_at = beat_at = 0

@@ -180,7 +180,7 @@ def published_reference(publish: str, repository: str) -> Reference:
 
 
 @contextmanager
-def open_images(settings: Settings, environ: Mapping[str, str]) -> Iterator[Images]:
+def open_images(settings: Settings, environ: Mapping[str, str], store: ContentStore | None = None) -> Iterator[Images]:
     """Everything that builds and publishing need, for the block. `environ` says where credentials and proxies are."""
     from pipeyard.registry.client import access_from, open_registries
     from pipeyard.registry.credentials import FirstOf, keychain_from
@@ -195,8 +195,9 @@ def open_images(settings: Settings, environ: Mapping[str, str]) -> Iterator[Imag
     )
     keychain = EcrKeychain(session_clients(), otherwise=keychain_from(environ))
     with ExitStack() as parts:
-        store = open_content_store(settings)
-        parts.callback(store.close)
+        if store is None:
+            store = open_content_store(settings)
+            parts.callback(store.close)
 
         def reopen(first: "Keychain") -> "AbstractContextManager[Registries]":
             return open_registries(access, FirstOf([first, keychain]))

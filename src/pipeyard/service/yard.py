@@ -1,9 +1,7 @@
 """The Python API: definitions in, executions and what became of them out. What the front doors call."""
 
-import time
-import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
@@ -17,10 +15,11 @@ from pipeyard.errors import InputError
 from pipeyard.files import private_folder
 from pipeyard.progress import Observer, ignore
 from pipeyard.service.choices import Choices, keep_choices
+from pipeyard.service.executions import new_id, now_ms, open_engine
 from pipeyard.service.logs import read_log
 from pipeyard.service.outcome import Outcome, executed
 from pipeyard.service.preflight import ReadyRun, RunRequest, prepare
-from pipeyard.settings import Settings, sqlite_url
+from pipeyard.settings import Settings
 from pipeyard.threads import NEVER, Stop, StopSignal
 
 if TYPE_CHECKING:
@@ -87,7 +86,7 @@ class Pipeyard:
         from pipeyard.engine.events import SourceOverride
 
         private_folder(self.settings.home)
-        execution_id = str(uuid.uuid4())
+        execution_id = new_id()
         sources = {name: f"{chosen.origin.location}#{chosen.origin.ref}" for name, chosen in ready.sources.items()}
         keep_choices(self.settings.home, execution_id, Choices(sources=sources, publish=ready.publish))
         overrides = [
@@ -95,7 +94,7 @@ class Pipeyard:
             for name, revision in ready.revisions.items()
         ]
         waiting = StopSignal(stop)
-        with self._engine(lives_on=False, ask=ask, give_up=waiting.stop) as engine:
+        with self._engine(ask=ask, give_up=waiting.stop) as engine:
             engine.register(ready.definition, ready.pipeline)
             engine.start(ready.pipeline.name, ready.variables, overrides, execution_id=execution_id)
             outcome = executed(engine.wait(execution_id, waiting), ready.pipeline)
@@ -114,7 +113,7 @@ class Pipeyard:
     ) -> Outcome:
         """Resumes a failed or stopped execution in its stage, here, to its end. Raises InputError when it cannot be."""
         waiting = StopSignal(stop)
-        with self._engine(lives_on=False, ask=ask, give_up=waiting.stop) as engine:
+        with self._engine(ask=ask, give_up=waiting.stop) as engine:
             record = find_execution(engine.store, execution_id)
             engine.retry(record.execution.id, mode="ALL_ACTIONS" if all_actions else "FAILED_ACTIONS")
             return executed(engine.wait(record.execution.id, waiting), engine.store.declaration(record))
@@ -163,30 +162,14 @@ class Pipeyard:
         finally:
             store.close()
 
-    @contextmanager
-    def _engine(self, *, lives_on: bool, ask: AskPerson, give_up: Callable[[str], None]) -> "Iterator[Engine]":
-        from pipeyard.engine.dispatch import DbosDriver
-        from pipeyard.engine.engine import Engine
-        from pipeyard.engine.roll import HeartbeatRoll, LockedRoll, Roll
-        from pipeyard.service.images import open_images
-        from pipeyard.service.performing import Performer
-
-        home = self.settings.home
-        embedded = not self.settings.database
-        with self._store() as store, open_images(self.settings, self._environ) as images:
-            roll: Roll = LockedRoll(home / "executors") if embedded else HeartbeatRoll(store, now_ms)
-            engine = Engine(
-                store,
-                now_ms=now_ms,
-                new_id=new_id,
-                driver=DbosDriver(sqlite_url(home / "dispatch.sqlite") if embedded else self.settings.database),
-                roll=roll,
-                perform=Performer(self.settings, images, self._observe, self._environ),
-                notify=lambda pipeline, approval: _answer(engine, pipeline, approval, ask, give_up),
-                lives_on=lives_on,
-            )
-            with engine:
-                yield engine
+    def _engine(self, *, ask: AskPerson, give_up: Callable[[str], None]) -> "AbstractContextManager[Engine]":
+        return open_engine(
+            self.settings,
+            self._environ,
+            self._observe,
+            lives_on=False,
+            notify=lambda engine, pipeline, approval: _answer(engine, pipeline, approval, ask, give_up),
+        )
 
 
 def _answer(
@@ -222,11 +205,3 @@ def find_execution(store: "Store", execution_id: str) -> "ExecutionRecord":
     if beginning:
         raise InputError(f"{len(beginning)} executions begin with {execution_id!r}", hint="give more of the id")
     raise InputError(f"there is no execution {execution_id!r}", hint="pipeyard executions lists them")
-
-
-def now_ms() -> int:
-    return int(time.time() * 1000)
-
-
-def new_id() -> str:
-    return str(uuid.uuid4())

@@ -7,7 +7,11 @@ from pipeyard.aws.codepipeline.executions import (
     get_pipeline_state,
     list_action_executions,
     list_pipeline_executions,
+    override_stage_condition,
     put_approval_result,
+    retry_stage_execution,
+    rollback_stage,
+    start_pipeline_execution,
     stop_pipeline_execution,
 )
 from pipeyard.aws.codepipeline.pipelines import (
@@ -33,7 +37,11 @@ __all__ = [
     "list_pipeline_executions",
     "list_pipelines",
     "list_tags_for_resource",
+    "override_stage_condition",
     "put_approval_result",
+    "retry_stage_execution",
+    "rollback_stage",
+    "start_pipeline_execution",
     "stop_pipeline_execution",
     "tag_resource",
     "untag_resource",

@@ -10,7 +10,9 @@ from pipeyard.aws.parts import Parts
 from pipeyard.aws.refusals import AwsError
 from pipeyard.engine import views
 from pipeyard.engine.engine import Refused
+from pipeyard.engine.events import SourceOverride
 from pipeyard.engine.store import ExecutionRecord
+from pipeyard.service.executions import start_execution
 
 _LOOKED_THROUGH = 10_000  # executions of one pipeline
 
@@ -46,6 +48,50 @@ def list_action_executions(parts: Parts, caller: Caller, request: dict[str, Any]
     details = [each for record in records for each in views.action_execution_details(record, store.declaration(record))]
     found, token = paged(details, lambda each: each["actionExecutionId"], request, 100)
     return {"actionExecutionDetails": found, "nextToken": token}
+
+
+def start_pipeline_execution(parts: Parts, caller: Caller, request: dict[str, Any]) -> dict[str, Any]:
+    name = demand_pipeline(parts, caller, request["name"]).pipeline
+    revisions = [
+        SourceOverride(
+            action_name=each["actionName"],
+            revision_type=each["revisionType"],
+            revision_value=each["revisionValue"],
+        )
+        for each in request.get("sourceRevisions", ())
+    ]
+    with _refusing():
+        execution_id = start_execution(
+            parts.engine(),
+            name,
+            trigger_detail=caller.arn,
+            variables={each["name"]: each["value"] for each in request.get("variables", ())},
+            revisions=revisions,
+            token=request.get("clientRequestToken", ""),
+        )
+    return {"pipelineExecutionId": execution_id}
+
+
+def retry_stage_execution(parts: Parts, caller: Caller, request: dict[str, Any]) -> dict[str, Any]:
+    """The execution goes on under its own id."""
+    record = _demand(parts, caller, request)
+    with _refusing():
+        parts.engine().retry(record.execution.id, request["stageName"], request["retryMode"])
+    return {"pipelineExecutionId": record.execution.id}
+
+
+def rollback_stage(parts: Parts, caller: Caller, request: dict[str, Any]) -> dict[str, Any]:
+    name = demand_pipeline(parts, caller, request["pipelineName"]).pipeline
+    with _refusing():
+        started = parts.engine().rollback(name, request["stageName"], request["targetPipelineExecutionId"])
+    return {"pipelineExecutionId": started}
+
+
+def override_stage_condition(parts: Parts, caller: Caller, request: dict[str, Any]) -> dict[str, Any]:
+    record = _demand(parts, caller, request)
+    with _refusing():
+        parts.engine().override(record.execution.id, request["stageName"], request["conditionType"])
+    return {}
 
 
 def stop_pipeline_execution(parts: Parts, caller: Caller, request: dict[str, Any]) -> dict[str, Any]:

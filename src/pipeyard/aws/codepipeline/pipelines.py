@@ -20,6 +20,7 @@ from pipeyard.definition.model import Definition, PipelineDeclaration, api_docum
 from pipeyard.definition.validate import validate
 from pipeyard.engine.engine import Refused
 from pipeyard.engine.state import PipelineState
+from pipeyard.service.executions import start_execution
 
 _MAX_TAGS = 50
 _ARN = re.compile(r"arn:aws[a-z-]*:codepipeline:[a-z0-9-]+:(?P<account>[0-9]{12}):(?P<name>[A-Za-z0-9.@_-]+)")
@@ -41,7 +42,17 @@ def create_pipeline(parts: Parts, caller: Caller, request: dict[str, Any]) -> di
         )
     parts.engine().register(definition, declaration)
     parts.records.put("", name, PipelineTags(tags=tags))
+    if parts.start_on_create:
+        _first_execution(parts, caller, name)
     return {"pipeline": _shown(demand_pipeline(parts, caller, name)), "tags": _listed(tags)}
+
+
+def _first_execution(parts: Parts, caller: Caller, name: str) -> None:
+    """The service runs a new pipeline at once; one whose variables need values waits for somebody who gives them."""
+    try:
+        start_execution(parts.engine(), name, trigger="CreatePipeline", trigger_detail=caller.arn)
+    except Refused:
+        return
 
 
 def update_pipeline(parts: Parts, caller: Caller, request: dict[str, Any]) -> dict[str, Any]:

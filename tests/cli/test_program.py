@@ -90,3 +90,22 @@ def test_an_error_shows_the_line_and_points_at_the_column(
         "    2 | two: three",
         "      |      ^",
     ]
+
+
+def test_a_process_that_ends_at_once_has_printed_everything_and_called_what_waits_for_its_end() -> None:
+    script = (
+        "import atexit, sys; atexit.register(lambda: sys.stdout.write('the end\\n'))\n"
+        "sys.argv = ['pipeyard', '--help']\n"
+        "from pipeyard.__main__ import main; main(); sys.stdout.write('the interpreter ends it\\n')"
+    )
+    shown = python(script)
+    assert shown.startswith("Usage: pipeyard")
+    assert shown.endswith("\nthe end\n")
+    assert "the interpreter ends it" not in shown
+
+
+def test_output_that_cannot_be_written_is_a_failure() -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-m", "pipeyard", "--help"], stdout=full, stderr=subprocess.PIPE)
+    assert done.returncode != 0
+    assert b"No space left on device" in done.stderr

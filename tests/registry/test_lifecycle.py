@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pipeyard.errors import InputError
 from pipeyard.oci import Digest, digest_of
-from pipeyard.registry.catalog import ImageRecord
+from pipeyard.registry.images import ImageRecord
 from pipeyard.registry.lifecycle import DAY_MS, enforce, parse_policy, preview
 from pipeyard.registry.store import ContentStore
 from tests.registry.running import OCI_MANIFEST, open_registry

@@ -40,14 +40,19 @@ def test_tags_are_listed_in_the_order_in_which_they_were_set(tmp_path: Path) -> 
     assert [tag for tag, _ in store.catalog.tagged("app")] == ["v1", "latest", "a"]
 
 
-def test_a_catalog_of_the_version_before_is_brought_up_to_date(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_catalog_of_a_version_before_is_brought_up_to_date(tmp_path: Path, version: int) -> None:
     catalog = Catalog(tmp_path / "catalog.sqlite")
     catalog.create_repository("app", 5)
     catalog.close()
     db = sqlite3.connect(tmp_path / "catalog.sqlite")
-    db.execute("ALTER TABLE repository DROP COLUMN exclusions")
-    db.execute("PRAGMA user_version = 1")
+    db.execute("DROP TABLE announcement")
+    if version == 1:
+        db.execute("ALTER TABLE repository DROP COLUMN exclusions")
+    db.execute(f"PRAGMA user_version = {version}")
     db.close()
-    found = Catalog(tmp_path / "catalog.sqlite").repository("app")
+    newer = Catalog(tmp_path / "catalog.sqlite")
+    found = newer.repository("app")
+    assert newer.announcements() == ()
     assert found is not None
     assert (found.created_ms, found.exclusions) == (5, ())

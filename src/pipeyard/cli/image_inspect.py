@@ -53,14 +53,12 @@ def command(
 def _config(source: "Shelf", found: "Inspected") -> Any:
     import msgspec
 
-    from pipeyard.errors import InputError
     from pipeyard.oci import ImageIndex
-    from pipeyard.registry.client.origin import MAX_CONFIG
+    from pipeyard.registry.exchange import checked_config
 
     if isinstance(found.manifest, ImageIndex):
         return {}
-    if found.manifest.config.size > MAX_CONFIG:
-        raise InputError(f"a configuration of {found.manifest.config.size} bytes is too large")
+    checked_config(found.manifest.config, found.root.digest)
     with source.read(found.manifest.config) as stream:
         data = stream.read()
     try:

@@ -8,7 +8,7 @@ from pipeyard.cli.image_places import opened_images, place, registry_options
 from pipeyard.cli.options import json_option
 
 if TYPE_CHECKING:
-    from pipeyard.registry.catalog import ImageRecord
+    from pipeyard.registry.images import ImageRecord
     from pipeyard.registry.reference import Reference
     from pipeyard.service.images import Images
 

@@ -17,15 +17,14 @@ if TYPE_CHECKING:
     import sqlite3
 
 BUSY_S = 60.0
-_VERSION = 2
+_VERSION = 3
 _SCHEMA = """
 CREATE TABLE repository (
     id INTEGER PRIMARY KEY,
     name TEXT NOT NULL UNIQUE,
     created_ms INTEGER NOT NULL,
     immutable INTEGER NOT NULL DEFAULT 0,
-    lifecycle TEXT NOT NULL DEFAULT '',
-    exclusions TEXT NOT NULL DEFAULT ''
+    lifecycle TEXT NOT NULL DEFAULT ''
 );
 CREATE TABLE manifest (
     id INTEGER PRIMARY KEY,
@@ -64,9 +63,21 @@ CREATE TABLE link (
 ) WITHOUT ROWID;
 CREATE INDEX link_digest ON link (digest);
 """
+_ANNOUNCEMENT = """
+CREATE TABLE announcement (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    repository TEXT NOT NULL,
+    tag TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    at_ms INTEGER NOT NULL
+)
+"""
 
-
-_TO_VERSION_2 = "ALTER TABLE repository ADD COLUMN exclusions TEXT NOT NULL DEFAULT ''"
+_TO_VERSION = {
+    1: _SCHEMA,
+    2: "ALTER TABLE repository ADD COLUMN exclusions TEXT NOT NULL DEFAULT ''",
+    3: _ANNOUNCEMENT,
+}
 
 
 class Database:
@@ -144,12 +155,10 @@ def _prepare(db: "sqlite3.Connection") -> None:
         found = db.execute("PRAGMA user_version").fetchone()[0]
         if found > _VERSION:
             raise RegistryError(f"the registry's catalog has format {found}, this pipeyard knows {_VERSION}")
-        if found == 0:
-            for statement in _SCHEMA.split(";"):
+        for version in range(found + 1, _VERSION + 1):
+            for statement in _TO_VERSION[version].split(";"):
                 if statement.strip():
                     db.execute(statement)
-        elif found == 1:
-            db.execute(_TO_VERSION_2)
         if found != _VERSION:
             db.execute(f"PRAGMA user_version = {_VERSION}")
         db.execute("COMMIT")

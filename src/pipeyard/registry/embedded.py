@@ -6,6 +6,8 @@ from contextlib import AbstractContextManager
 from threading import Lock
 from typing import BinaryIO
 
+from msgspec import structs
+
 from pipeyard.errors import InputError, RegistryError
 from pipeyard.oci import (
     Descriptor,
@@ -16,8 +18,9 @@ from pipeyard.oci import (
     decode_config,
     decode_manifest,
 )
-from pipeyard.registry.exchange import Document, Offer, Published, ResolvedImage
-from pipeyard.registry.manifests import ManifestFacts, examine
+from pipeyard.registry.choosing import choose, image_size
+from pipeyard.registry.exchange import Document, Offer, Published, ResolvedImage, checked_config
+from pipeyard.registry.manifests import examine
 from pipeyard.registry.reference import Reference, is_repository_name
 from pipeyard.registry.store import ContentStore
 
@@ -38,7 +41,9 @@ class StoreOrigin:
         root = Descriptor(media_type=found.media_type, digest=found.digest, size=len(found.data))
         descriptor, manifest = self._choose(reference, root, found.data, platform)
         for blob in (manifest.config, *manifest.layers):
-            self._store.size(blob.digest)  # marks them as in use, for the collection
+            held = self._store.size(blob.digest)  # marks them as in use, for the collection
+            if blob is manifest.config and held is not None:
+                checked_config(structs.replace(blob, size=held), str(reference))
         with self._store.read(manifest.config.digest) as stream:
             config = decode_config(stream.read())
         return ResolvedImage(reference=reference, root=root, descriptor=descriptor, manifest=manifest, config=config)
@@ -48,26 +53,24 @@ class StoreOrigin:
         return self._store.read(blob.digest, start)
 
     def _choose(
-        self, reference: Reference, descriptor: Descriptor, data: bytes, platform: Platform
+        self, reference: Reference, root: Descriptor, data: bytes, platform: Platform
     ) -> tuple[Descriptor, ImageManifest]:
-        document = decode_manifest(data, descriptor.media_type)
-        if isinstance(document, ImageManifest):
-            return descriptor, document
-        members = [(member, _platform(member)) for member in document.manifests]
-        # The most particular of the fitting ones: of arm v6 and v7 for a v7 machine, v7.
-        fitting = sorted(
-            ((member, found) for member, found in members if found and platform.runs(found)),
-            key=lambda pair: pair[1].variant,
-            reverse=True,
-        )
-        for member, _ in fitting:
-            stored = self._store.catalog.manifest(reference.repository, member.digest)
-            if stored is not None:
-                return self._choose(reference, member, stored.data, platform)
-        known = sorted({str(found) for _, found in members if found})
-        raise InputError(
-            f"{reference} has no image for {platform}", hint=f"it has {', '.join(known) or 'no platform at all'}"
-        )
+        catalog, chosen = self._store.catalog, root
+        document = decode_manifest(data, root.media_type)
+        if isinstance(document, ImageIndex):
+            chosen = choose(
+                document, platform, str(reference), lambda digest: catalog.holds(reference.repository, digest)
+            )
+            stored = catalog.manifest(reference.repository, chosen.digest)
+            if stored is None:
+                raise InputError(
+                    f"{reference} lists {chosen.digest} for {platform}, which is not in the embedded registry",
+                    hint="push the image for that platform",
+                )
+            document = decode_manifest(stored.data, chosen.media_type)
+            if isinstance(document, ImageIndex):
+                raise InputError(f"{reference} is an index within an index, which is not an image")
+        return chosen, document
 
     def _hint(self, repository: str) -> str:
         try:
@@ -116,7 +119,7 @@ class StoreDestination:
             repository=self._name,
             tags=chosen,
             digest=facts[-1].digest,
-            size=_total_bytes(facts),
+            size=image_size(documents),
             references=tuple(f"{self._name}:{tag}" for tag in chosen),
         )
 
@@ -132,20 +135,3 @@ class StoreDestination:
                 out.write(data)
             out.commit(blob.descriptor.media_type, blob.descriptor.digest)
         self._store.begin_to_keep(blob.descriptor.digest)
-
-
-def _platform(member: Descriptor) -> Platform | None:
-    field = member.platform
-    return Platform(field.os, field.architecture, field.variant) if field else None
-
-
-def _total_bytes(facts: Sequence[ManifestFacts]) -> int:
-    """Of everything that the root holds; a layer that two platforms share counts once."""
-    sizes: dict[Digest, int] = {}
-    for each in facts:
-        sizes[each.digest] = len(each.data)
-        document = decode_manifest(each.data, each.media_type)
-        parts = document.manifests if isinstance(document, ImageIndex) else [document.config, *document.layers]
-        for part in parts:
-            sizes.setdefault(part.digest, part.size)
-    return sum(sizes.values())

@@ -9,8 +9,12 @@ from typing import BinaryIO, Protocol
 
 from msgspec import Struct
 
+from pipeyard.errors import InputError
 from pipeyard.oci import Descriptor, Digest, ImageConfig, ImageManifest, Platform
 from pipeyard.registry.reference import Reference
+
+MAX_CONFIG = 16 * 1024 * 1024
+"""Bytes of an image's configuration that anybody reads into memory; BuildKit's history of a large build stays below."""
 
 
 class ResolvedImage(Struct, frozen=True, kw_only=True):
@@ -74,3 +78,9 @@ class Destination(Protocol):
 
     def close(self) -> None:
         """Ends the background work; what was not published stays invisible. Safe to call twice."""
+
+
+def checked_config(descriptor: Descriptor, name: str) -> None:
+    """Raises InputError for a configuration that is too large to be read."""
+    if descriptor.size > MAX_CONFIG:
+        raise InputError(f"{name} has a configuration of {descriptor.size} bytes, which is too large")

@@ -47,7 +47,8 @@ def oldest_lease_ms(folder: Path) -> int | None:
         except FileNotFoundError:
             continue
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Shared: of two that look at a dead one at once, neither takes the other for its holder.
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
             (folder / name).unlink(missing_ok=True)
         except BlockingIOError:
             oldest = int(began) if oldest is None else min(oldest, int(began))

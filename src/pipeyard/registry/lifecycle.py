@@ -20,7 +20,7 @@ from msgspec import Struct
 from pipeyard.errors import InputError, PipeyardError
 from pipeyard.files import replace_file
 from pipeyard.oci import Digest
-from pipeyard.registry.catalog import ImageRecord
+from pipeyard.registry.images import ImageRecord
 from pipeyard.registry.store import ContentStore
 
 _log = logging.getLogger(__name__)

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from pipeyard.errors import RegistryError
 from pipeyard.oci import Digest
+from pipeyard.registry.announcements import is_listened
 from pipeyard.registry.blob_files import TOUCH_AFTER_S, BlobFiles, FileBlobWriter
 from pipeyard.registry.catalog import Catalog
 from pipeyard.registry.leases import hold_lease
@@ -129,6 +130,7 @@ class ContentStore:
             absent=lambda digest: self.size(digest) is None,
             adopt=here if adopt else (),
             sparse=sparse,
+            announced=bool(tags) and is_listened(self.root),
         )
         if self._on_push is not None and manifests:
             root = manifests[-1]

@@ -13,9 +13,10 @@ from pipeyard.aws.refusals import AwsError
 from pipeyard.errors import RegistryError
 from pipeyard.oci import Digest
 from pipeyard.oci.media_types import INDEXES
-from pipeyard.registry.catalog import ImageRecord, RepositoryRecord
+from pipeyard.registry.images import ImageRecord
 from pipeyard.registry.manifests import ManifestFacts, examine
 from pipeyard.registry.reference import is_tag
+from pipeyard.registry.repositories import RepositoryRecord
 
 _DIGEST = re.compile(r"[a-zA-Z0-9-_+.]+:[a-fA-F0-9]+")
 _WELL_FORMED = re.compile(r"sha256:[a-f0-9]{64}")

@@ -13,8 +13,8 @@ from pipeyard.aws.identities import Caller
 from pipeyard.aws.parts import Parts
 from pipeyard.aws.refusals import AwsError
 from pipeyard.errors import InputError
-from pipeyard.registry.catalog import RepositoryRecord
 from pipeyard.registry.lifecycle import last_run_ms, parse_policy, preview
+from pipeyard.registry.repositories import RepositoryRecord
 
 _REGISTRY_ACTIONS = frozenset({"ecr:CreateRepository", "ecr:ReplicateImage", "ecr:BatchImportUpstreamImage", "ecr:*"})
 _VERSIONS = ("2012-10-17", "2008-10-17")

@@ -17,7 +17,7 @@ from pipeyard.aws.pages import BadToken, page
 from pipeyard.aws.parts import Parts
 from pipeyard.aws.refusals import AwsError
 from pipeyard.errors import InputError
-from pipeyard.registry.catalog import RepositoryRecord
+from pipeyard.registry.repositories import RepositoryRecord
 
 EVERYWHERE = ""  # the region under which notes are kept: see above
 _ARN = re.compile(r"arn:aws[a-z-]*:ecr:[a-z0-9-]+:(?P<account>[0-9]{12}):repository/(?P<name>.+)")

@@ -14,7 +14,7 @@ from pipeyard.aws.identities import Caller
 from pipeyard.aws.parts import Parts
 from pipeyard.aws.refusals import AwsError
 from pipeyard.oci import Digest
-from pipeyard.registry.catalog import RepositoryRecord
+from pipeyard.registry.repositories import RepositoryRecord
 
 _DAY_MS = 24 * 3600 * 1000
 _NO_SCANNER = "no vulnerability scanner is set up for this registry"

@@ -17,7 +17,8 @@ from pipeyard.oci import (
     digest_of,
     media_types,
 )
-from pipeyard.registry.client.origin import choose, descriptor_of, no_image
+from pipeyard.registry.choosing import choose
+from pipeyard.registry.client.origin import descriptor_of, no_image
 from pipeyard.registry.exchange import Destination, Document, Offer, Published
 from pipeyard.registry.reference import Reference
 

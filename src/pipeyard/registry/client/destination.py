@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 
 from pipeyard.errors import PipeyardError, RegistryError, Stopped
-from pipeyard.oci import Descriptor, Digest, ImageIndex, decode_manifest, digest_of, short_digest
+from pipeyard.oci import Digest, digest_of, short_digest
 from pipeyard.progress import Observer, Transferred, ignore
+from pipeyard.registry.choosing import image_size
 from pipeyard.registry.client.repository import Repository
 from pipeyard.registry.client.uploads import Patience, push_blob
 from pipeyard.registry.exchange import Document, Offer, Published
@@ -132,16 +133,3 @@ def _partial(error: RegistryError, done: Sequence[str], missing: Sequence[str]) 
 
 def _list(noun: str, names: Sequence[str]) -> str:
     return f"{noun} {names[0]} is" if len(names) == 1 else f"{noun}s {', '.join(names)} are"
-
-
-def image_size(documents: Sequence[Document]) -> int:
-    """Bytes of the root document's manifest, config and layers; of an index, those of all that it holds."""
-    blobs: dict[str, int] = {}
-    total = 0
-    for document in documents:
-        total += len(document.data)
-        manifest = decode_manifest(document.data, document.media_type)
-        if not isinstance(manifest, ImageIndex):
-            parts: list[Descriptor] = [manifest.config, *manifest.layers]
-            blobs.update({part.digest: part.size for part in parts})
-    return total + sum(blobs.values())

@@ -17,16 +17,14 @@ from pipeyard.oci import (
     digest_of,
     parse_digest,
 )
-from pipeyard.oci.documents import PlatformField
 from pipeyard.progress import Observer, Warned, ignore
 from pipeyard.registry.blobs import BlobStore
+from pipeyard.registry.choosing import choose
 from pipeyard.registry.client.kept import keep_document, read_keeping, stored_document
 from pipeyard.registry.client.messages import SMALL
 from pipeyard.registry.client.repository import Repository
-from pipeyard.registry.exchange import Document, ResolvedImage
+from pipeyard.registry.exchange import Document, ResolvedImage, checked_config
 from pipeyard.registry.reference import Reference
-
-MAX_CONFIG = 16 * 1024 * 1024  # bytes; BuildKit's history of a large build stays far below
 
 
 class RemoteOrigin:
@@ -78,8 +76,7 @@ class RemoteOrigin:
         return ResolvedImage(reference=reference, root=root, descriptor=chosen, manifest=manifest, config=config)
 
     def _config(self, repository: Repository, descriptor: Descriptor, reference: Reference) -> ImageConfig:
-        if descriptor.size > MAX_CONFIG:
-            raise InputError(f"{reference} has a configuration of {descriptor.size} bytes, which is too large")
+        checked_config(descriptor, str(reference))
         with self._read(repository, descriptor, 0) as source:
             return decode_config(source.read())
 
@@ -124,38 +121,3 @@ def no_image(reference: Reference) -> InputError:
 
 def descriptor_of(document: Document) -> Descriptor:
     return Descriptor(media_type=document.media_type, digest=digest_of(document.data), size=len(document.data))
-
-
-def choose(index: ImageIndex, platform: Platform, name: str) -> Descriptor:
-    """The image of an index that fits a platform best: its very variant, else the highest that runs, else the first.
-
-    Attestations and entries without a platform are no candidates, unless there is nothing but one image. Raises
-    InputError that names the platforms that exist.
-    """
-    candidates = [
-        (descriptor, platform_of(descriptor.platform))
-        for descriptor in index.manifests
-        if descriptor.platform is not None and not is_attestation(descriptor)
-    ]
-    fitting = [(descriptor, own) for descriptor, own in candidates if platform.runs(own)]
-    if fitting:
-        return max(fitting, key=lambda pair: (pair[1].variant == platform.variant, pair[1].variant))[0]
-    plain = [descriptor for descriptor in index.manifests if not is_attestation(descriptor)]
-    if len(plain) == 1 and plain[0].platform is None:
-        return plain[0]
-    known = ", ".join(sorted({str(own) for _, own in candidates})) or "none"
-    raise InputError(f"{name} is not for {platform}", hint=f"it exists for {known}")
-
-
-def platform_of(field: PlatformField) -> Platform:
-    """As written in an index, normalised as far as choosing needs it."""
-    variant = field.variant
-    if (field.architecture, variant) in (("arm64", "v8"), ("amd64", "v1")):
-        variant = ""
-    return Platform(field.os, field.architecture, variant)
-
-
-def is_attestation(descriptor: Descriptor) -> bool:
-    """BuildKit's SBOM and provenance stand in an index as if they were images of the platform unknown/unknown."""
-    field = descriptor.platform
-    return "vnd.docker.reference.type" in descriptor.annotations or (field is not None and field.os == "unknown")

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
-from pipeyard.actions.contract import ActionRequest, Artifact, ImageBuild, Published
+from pipeyard.actions.contract import ActionRequest, Artifact, ImageBuild, Published, SourceImage
 from pipeyard.artifacts import FolderArtifacts
 from pipeyard.buildspec.contract import Build, BuildOutcome, BuildWish
 from pipeyard.definition.model import CodeBuildProject
@@ -19,6 +19,7 @@ class RecordingTools(Struct):
     origin: GitOrigin = GitOrigin("")
     owner: str = "action-1"
     reports: list[Report] = field(default_factory=list)
+    image: SourceImage | None = None
     builds: list[ImageBuild] = field(default_factory=list)
     wishes: list[BuildWish] = field(default_factory=list)
     build: Build = Build(outcome=BuildOutcome(status="SUCCEEDED", phases=()))
@@ -44,6 +45,10 @@ class RecordingTools(Struct):
 
     def git_origin(self, request: ActionRequest, repository: str, connection_arn: str, branch: str) -> GitOrigin:
         return self.origin if self.origin.ref else GitOrigin(self.origin.location, branch)
+
+    def find_image(self, request: ActionRequest, repository: str, tag: str) -> SourceImage:
+        assert self.image is not None
+        return structs.replace(self.image, repository=repository, tag=tag)
 
     def publish_image(self, build: ImageBuild) -> Published:
         self.builds.append(build)

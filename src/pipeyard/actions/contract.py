@@ -74,6 +74,20 @@ class ImageBuild(Struct, frozen=True, kw_only=True):
     step: str = ""  # the step that the build's own steps belong to
 
 
+class SourceImage(Struct, frozen=True, kw_only=True):
+    """What a tag of a repository names, as far as the registry tells."""
+
+    registry_id: str  # the account in ECR; of other registries the host
+    repository: str
+    name: str  # host and repository, as one would pull it
+    tag: str
+    uri: str  # the image as one would pull it
+    digest: str
+    size: int | None  # bytes, of an index those of its largest image; None: unknown
+    tags: tuple[str, ...]  # all that are known to name this digest
+    pushed_ms: int = 0  # 0: unknown
+
+
 class Artifacts(Protocol):
     """The artifact store as one action sees it."""
 
@@ -106,6 +120,12 @@ class Tools(Protocol):
 
     def git_origin(self, request: ActionRequest, repository: str, connection_arn: str, branch: str) -> GitOrigin:
         """The git repository that stands for `owner/name` on a connection. Raises InputError when none does."""
+
+    def find_image(self, request: ActionRequest, repository: str, tag: str) -> SourceImage:
+        """The image that stands for a repository's tag, or for the digest that the execution was started for.
+
+        Raises InputError when there is none, RegistryError.
+        """
 
     def publish_image(self, build: ImageBuild) -> Published:
         """Builds, then publishes to wherever this execution publishes."""

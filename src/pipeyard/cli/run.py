@@ -24,7 +24,7 @@ from pipeyard.service.preflight import RunRequest
     "sources",
     multiple=True,
     metavar="ACTION=FOLDER|URL[#REF]",
-    help="The git repository of a source action.",
+    help="The git repository of a source action; of an ECR source action, the image's name.",
 )
 @click.option("--variable", "variables", multiple=True, metavar="NAME=VALUE", help="A pipeline variable.")
 @click.option("--publish", metavar="embedded|ecr|HOST[/PREFIX]", help="Where images go. Default: embedded.")

@@ -9,9 +9,10 @@ from pipeyard.files import replace_file
 
 
 class Choices(Struct, frozen=True, kw_only=True):
-    """`sources` are git origins (`LOCATION#REF`) by source action; `publish` as in the settings."""
+    """By source action, `sources` are git origins (`LOCATION#REF`) and `images` names; `publish` as in the settings."""
 
     sources: dict[str, str] = {}
+    images: dict[str, str] = {}
     publish: str = "embedded"
 
 

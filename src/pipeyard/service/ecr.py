@@ -14,7 +14,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from pipeyard.errors import RegistryError
+from pipeyard.actions.contract import SourceImage
+from pipeyard.errors import InputError, RegistryError
 from pipeyard.registry.credentials import Anonymous, Credential, Keychain
 from pipeyard.registry.reference import Reference, parse_reference
 
@@ -160,6 +161,38 @@ def _created(client: Any, repository: str) -> Any:
         return client.create_repository(repositoryName=repository)["repository"]
     except client.exceptions.RepositoryAlreadyExistsException:  # by another run, at this moment
         return client.describe_repositories(repositoryNames=[repository])["repositories"][0]
+
+
+def found_image(clients: Clients, reference: Reference, key: str, tag: str) -> SourceImage:
+    """What ECR tells of the image that a tag or digest names. Raises InputError when there is none, RegistryError."""
+    from botocore.exceptions import ClientError
+
+    host = PRIVATE_HOST.fullmatch(reference.host)
+    assert host is not None
+    wanted = {"imageDigest": key} if ":" in key else {"imageTag": key}
+    with _explained(f"look for the image {reference.name}"):
+        ecr = clients("ecr", host["region"])
+        try:
+            (found,) = ecr.describe_images(
+                registryId=host["account"], repositoryName=reference.repository, imageIds=[wanted]
+            )["imageDetails"]
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in ("ImageNotFoundException", "RepositoryNotFoundException"):
+                raise
+            raise InputError(
+                f"there is no image {key} in {reference.name}: {error.response['Error']['Message']}"
+            ) from error
+    return SourceImage(
+        registry_id=found["registryId"],
+        repository=found["repositoryName"],
+        name=reference.name,
+        tag=tag,
+        uri=f"{reference.name}:{tag}",
+        digest=found["imageDigest"],
+        size=found.get("imageSizeInBytes"),
+        tags=tuple(found.get("imageTags", ())),
+        pushed_ms=int(found["imagePushedAt"].timestamp() * 1000),
+    )
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from pipeyard.errors import InputError, InvalidDefinition, Place, Problem, count
 from pipeyard.progress import Observer, Warned, ignore
 from pipeyard.service.images import published_reference
 from pipeyard.service.outcome import Outcome, PublishedImage, planned
-from pipeyard.service.sources import ChosenSource, choose_sources, source_actions
+from pipeyard.service.sources import ChosenSource, choose_images, choose_sources, source_actions
 from pipeyard.settings import Settings
 from pipeyard.source import resolve as resolve_source
 from pipeyard.source import uncommitted_changes
@@ -24,7 +24,7 @@ from pipeyard.threads import NEVER, Stop
 
 
 class RunRequest(Struct, frozen=True, kw_only=True):
-    """What to run of a definition, and how. `sources` is ACTION -> FOLDER|URL[#REF]."""
+    """What to run of a definition, and how. `sources` is ACTION -> FOLDER|URL[#REF], or an image's name."""
 
     pipeline: str = ""  # needed when the definition has several
     sources: Mapping[str, str] = {}
@@ -40,6 +40,7 @@ class ReadyRun(Struct, frozen=True, kw_only=True):
     pipeline: PipelineDeclaration
     sources: dict[str, ChosenSource]
     revisions: dict[str, str]
+    images: dict[str, str]  # names of images that stand for ECR source actions
     variables: dict[str, str]
     publish: str
     warnings: tuple[Problem, ...]
@@ -101,6 +102,7 @@ def prepare(
         pipeline=chosen,
         sources=sources,
         revisions=revisions,
+        images=choose_images(chosen, request.sources),
         variables=variables,
         publish=publish,
         warnings=problems,

@@ -8,10 +8,13 @@ from msgspec import Struct
 
 from pipeyard.definition.model import ActionDeclaration, PipelineDeclaration
 from pipeyard.definition.places import Keys, Places
-from pipeyard.errors import InputError
+from pipeyard.errors import InputError, Place, located
+from pipeyard.registry.reference import parse_place
 from pipeyard.settings import Settings
 from pipeyard.source import GitOrigin, parse_origin
 from pipeyard.source.git import enclosing_checkout
+
+GIT, IMAGE = "CodeStarSourceConnection", "ECR"
 
 
 class ChosenSource(Struct, frozen=True, kw_only=True):
@@ -49,14 +52,10 @@ def choose_sources(
     placed at the action when nothing stands for it.
     """
     actions = source_actions(pipeline)
-    names = [action.name for _, action in actions]
-    for name in given:
-        if name not in names:
-            known = ", ".join(names) or "none"
-            raise InputError(f"--source names {name!r}, which is no source action", hint=f"source actions: {known}")
+    _check_names(actions, given)
     chosen = {}
     for keys, action in actions:
-        if action.action_type_id.provider != "CodeStarSourceConnection":
+        if action.action_type_id.provider != GIT:
             continue
         found = _choose(action, given, settings, definition_path, folder)
         if found is None:
@@ -67,6 +66,29 @@ def choose_sources(
             )
         chosen[action.name] = found
     return chosen
+
+
+def choose_images(pipeline: PipelineDeclaration, given: Mapping[str, str]) -> dict[str, str]:
+    """The names of images that `--source` gives to ECR source actions. Raises InputError for one that is no name."""
+    chosen = {}
+    for _, action in source_actions(pipeline):
+        if action.action_type_id.provider == IMAGE and action.name in given:
+            with located(Place(f"--source {action.name}")):
+                chosen[action.name] = str(parse_place(given[action.name], default_tag=""))
+    return chosen
+
+
+def _check_names(actions: list[tuple[Keys, ActionDeclaration]], given: Mapping[str, str]) -> None:
+    providers = {action.name: action.action_type_id.provider for _, action in actions}
+    for name in given:
+        if name not in providers:
+            known = ", ".join(providers) or "none"
+            raise InputError(f"--source names {name!r}, which is no source action", hint=f"source actions: {known}")
+        if providers[name] not in (GIT, IMAGE):
+            raise InputError(
+                f"--source names {name!r}, an action of {providers[name]}, for which nothing else can stand",
+                hint=f"{GIT} takes a git repository, {IMAGE} the name of an image",
+            )
 
 
 def _choose(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, structs
 
-from pipeyard.actions.contract import ActionRequest, Artifact, ImageBuild, Published
+from pipeyard.actions.contract import ActionRequest, Artifact, ImageBuild, Published, SourceImage
 from pipeyard.artifacts import FolderArtifacts
 from pipeyard.buildspec.contract import Build, BuildWish
 from pipeyard.definition.model import CodeBuildProject, EnvironmentVariable
@@ -79,6 +79,13 @@ class Toolbox:
             )
         origin = parse_origin(text, self.settings.home)  # absolute: chosen or anchored before
         return origin if origin.ref else GitOrigin(origin.location, branch)
+
+    def find_image(self, request: ActionRequest, repository: str, tag: str) -> SourceImage:
+        from pipeyard.service.source_images import find_source_image, source_reference
+
+        given = self._choices.images.get(request.action, "")
+        reference = source_reference(self._images, self._choices.publish, repository, given)
+        return find_source_image(self._images, reference, tag, request.source_revision, stop=self.stop)
 
     def publish_image(self, build: ImageBuild) -> Published:
         from pipeyard.image.build import BuildRequest, Publication

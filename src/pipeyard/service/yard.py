@@ -88,7 +88,9 @@ class Pipeyard:
         private_folder(self.settings.home)
         execution_id = new_id()
         sources = {name: f"{chosen.origin.location}#{chosen.origin.ref}" for name, chosen in ready.sources.items()}
-        keep_choices(self.settings.home, execution_id, Choices(sources=sources, publish=ready.publish))
+        keep_choices(
+            self.settings.home, execution_id, Choices(sources=sources, images=ready.images, publish=ready.publish)
+        )
         overrides = [
             SourceOverride(action_name=name, revision_type="COMMIT_ID", revision_value=revision)
             for name, revision in ready.revisions.items()

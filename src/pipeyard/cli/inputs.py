@@ -35,6 +35,8 @@ def inputs_from(
     parameters: tuple[str, ...],
     terraform_variables: tuple[str, ...],
     variable_files: tuple[Path, ...],
+    *,
+    planning: bool = False,
 ) -> Inputs:
     """Raises InputError for an option that is not K=V."""
     folder = working_folder()
@@ -42,9 +44,14 @@ def inputs_from(
         parameters=pairs(parameters, "--parameter"),
         variables=pairs(terraform_variables, "--var"),
         variable_files=tuple(folder / file for file in variable_files),
-        environment={name: value for name, value in environment().items() if name.startswith("TF_VAR_")},
+        environment={name: value for name, value in environment().items() if _is_terraforms(name)},
         account_id=settings.account_id,
         region=settings.region,
         imports=settings.imports,
         ssm=settings.ssm_parameters,
+        planning=planning,
     )
+
+
+def _is_terraforms(name: str) -> bool:
+    return name.startswith("TF_VAR_") or name == "TF_WORKSPACE"

@@ -51,7 +51,7 @@ def command(
     """Run the pipeline that PATH declares: a CloudFormation template, a Terraform folder, a cdk.out, or a pipeline's
     JSON. PATH is a file or a folder."""
     settings = settings_from()
-    inputs = inputs_from(settings, parameters, terraform_variables, variable_files)
+    inputs = inputs_from(settings, parameters, terraform_variables, variable_files, planning=only_plan)
     request = RunRequest(
         pipeline=pipeline,
         sources=pairs(sources, "--source"),

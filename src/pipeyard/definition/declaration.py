@@ -11,7 +11,7 @@ from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hin
 
 import msgspec
 
-from pipeyard.definition.documents import Items, Leaf, Node, Table, Unknown, first_unknown, plain
+from pipeyard.definition.documents import KNOWN_LATER, Items, Leaf, Node, Table, Unknown, first_unknown, plain
 from pipeyard.definition.model import PipelineDeclaration
 from pipeyard.definition.places import Keys
 from pipeyard.errors import Place, Problem
@@ -26,11 +26,16 @@ _CLOUD_ONLY = frozenset({"roleArn", "encryptionKey"})
 
 
 class Notes:
-    """What a reader finds on its way: a place for every value that it put into the model, and problems."""
+    """What a reader finds on its way: a place for every value that it put into the model, and problems.
 
-    def __init__(self) -> None:
+    When `planning`, what is not known becomes text that stands in for it, at a place in `open`, and a warning.
+    """
+
+    def __init__(self, *, planning: bool = False) -> None:
+        self.planning = planning
         self.places: dict[Keys, Place] = {}
         self.problems: list[Problem] = []
+        self.open: set[Place] = set()
 
     def error(self, message: str, place: Place, *, rule: str, hint: str = "") -> None:
         self._add(Problem("error", message, place, hint, rule))
@@ -133,6 +138,10 @@ class _Wrong(Exception):
     """A fault that is already noted."""
 
 
+class _Open(Exception):
+    """Something that is not known and that no text can stand in for; it is left out of a plan."""
+
+
 @cache
 def _members(kind: type[msgspec.Struct]) -> dict[str, tuple[str, Any, bool]]:
     """Of each member by its wire name: attribute, annotation, and whether it must be there."""
@@ -150,20 +159,13 @@ class _Builder:
     def struct(self, kind: type[StructT], node: Node, keys: Keys) -> StructT | None:
         try:
             return cast(StructT, self.build(kind, node, keys, "the document"))
-        except _Wrong:
+        except (_Wrong, _Open):
             return None
 
     def build(self, kind: Any, node: Node, keys: Keys, what: str) -> Any:
         self.notes.places[keys] = node.place
         if isinstance(node, Unknown):
-            if node.chain:  # an empty chain was reported where it arose
-                self.notes.error(
-                    f"{what} cannot be known before a deployment: {'; '.join(node.chain)}",
-                    node.place,
-                    rule="unknown-value",
-                    hint=node.hint,
-                )
-            raise _Wrong
+            return self.left_open(kind, node, what)
         origin = get_origin(kind)
         if origin in (Union, types.UnionType):
             return self.build(next(part for part in get_args(kind) if part is not type(None)), node, keys, what)
@@ -174,6 +176,22 @@ class _Builder:
         if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
             return self.members(kind, node, keys, what)
         return self.scalar(kind, node, what)
+
+    def left_open(self, kind: Any, node: Unknown, what: str) -> str:
+        if not node.chain:  # it was reported where it arose
+            raise _Wrong
+        why = "; ".join(node.chain)
+        if not self.notes.planning:
+            message = f"{what} cannot be known before a deployment: {why}"
+            self.notes.error(message, node.place, rule="unknown-value", hint=node.hint)
+            raise _Wrong
+        self.notes.open.add(node.place)
+        self.notes.warning(
+            f"{what} is not known before a deployment: {why}", node.place, rule="unknown-value", hint=node.hint
+        )
+        if kind in (str, str | None):
+            return node.text or KNOWN_LATER
+        raise _Open
 
     def members(self, kind: type[msgspec.Struct], node: Node, keys: Keys, what: str) -> msgspec.Struct:
         if not isinstance(node, Table):
@@ -200,6 +218,11 @@ class _Builder:
                 values[attribute] = self.build(annotation, child, (*keys, wire), _called(key, node, self.spell))
             except _Wrong:
                 failed = True
+            except _Open:
+                if known[wire][2]:
+                    message = f"{what} cannot be planned while its {self.spell(wire)} is not known"
+                    self.notes.error(message, child.place, rule="unknown-value")
+                    failed = True
         for wire, (attribute, _, required) in known.items():
             if required and attribute not in values and not (failed and self.spell(wire) in node.entries):
                 self.notes.error(f"{what} has no {self.spell(wire)}", node.place, rule="missing-key")
@@ -216,6 +239,8 @@ class _Builder:
         for child in node.nodes:
             try:
                 out.append(self.build(kind, child, (*keys, len(out)), _one_of(what, child, self.spell)))
+            except _Open:
+                continue
             except _Wrong:
                 failed = True
                 out.append(None)
@@ -235,6 +260,8 @@ class _Builder:
                 # A CodeBuild action's EnvironmentVariables is JSON in a string; a template may give it as a list.
                 text = child if kind is not str or isinstance(child, Leaf | Unknown) else self.compact(child)
                 out[key] = self.build(kind, text, (*keys, key), f"{what} {key}")
+            except _Open:
+                continue
             except _Wrong:
                 failed = True
         if failed:

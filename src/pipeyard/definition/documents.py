@@ -47,15 +47,20 @@ class Table(Struct, frozen=True):
         return self.key_places.get(key, self.place)
 
 
+KNOWN_LATER = "(known after apply)"
+"""What a plan shows in the place of a value that only a deployment can tell: Terraform's words for it."""
+
+
 class Unknown(Struct, frozen=True):
     """A value that cannot be known here; `chain` tells why, from the place that asked to the cause.
 
-    An empty chain stands for a fault that is already reported.
+    An empty chain stands for a fault that is already reported. `text` is what a plan shows in its stead.
     """
 
     chain: tuple[str, ...]
     place: Place
     hint: str = ""
+    text: str = ""
 
 
 Node = Leaf | Items | Table | Unknown

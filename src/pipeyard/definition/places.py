@@ -37,6 +37,7 @@ class Inputs(Struct, frozen=True, kw_only=True):
 
     `parameters` are CloudFormation's, `variables` Terraform's `--var`, `variable_files` its `--var-file`;
     `environment` is where `TF_VAR_*` are looked up. `imports` are values for ImportValue, `ssm` for SSM parameters.
+    With `planning`, what only a deployment can tell is no error where a pipeline needs it: text stands in for it.
     """
 
     parameters: Mapping[str, str] = {}
@@ -49,6 +50,7 @@ class Inputs(Struct, frozen=True, kw_only=True):
     stack_name: str = ""
     imports: Mapping[str, str] = {}
     ssm: Mapping[str, str] = {}
+    planning: bool = False
 
     @property
     def url_suffix(self) -> str:
@@ -60,11 +62,16 @@ NO_INPUTS = Inputs()
 
 
 class Reading(Struct, frozen=True, kw_only=True):
-    """Outcome of reading: `definition` is None when errors among the problems prevented one."""
+    """Outcome of reading: `definition` is None when errors among the problems prevented one.
+
+    `open` are the places of values that are not known, of a reading for a plan: what stands there says nothing about
+    the pipeline.
+    """
 
     definition: Definition | None
     places: Places
     problems: tuple[Problem, ...] = ()
+    open: frozenset[Place] = frozenset()
 
 
 class Reader(Protocol):

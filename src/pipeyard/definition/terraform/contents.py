@@ -15,6 +15,7 @@ from pipeyard.definition.terraform.values import (
     is_sequence,
     object_of,
     tuple_of,
+    way_out,
 )
 from pipeyard.errors import InputError, Place
 
@@ -87,6 +88,7 @@ class Contents(Struct, frozen=True):
             raise InputError(
                 f"how many {block.labels[0]} blocks there are cannot be known: {'; '.join(collection.chain)}",
                 place=each.span.place,
+                hint=way_out(collection.chain),
             )
         if collection.is_null:
             return

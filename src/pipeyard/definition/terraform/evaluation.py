@@ -129,6 +129,7 @@ def _template(node: Template, scope: Scope, local: Locals) -> Value:
             raise fault("a null value cannot be part of a text", part.span)
         if value.is_unknown:
             missing = missing or value
+            pieces.append(value.raw.text or f"${{{part.span.text}}}")
             continue
         try:
             pieces.append(as_string(value))
@@ -136,7 +137,7 @@ def _template(node: Template, scope: Scope, local: Locals) -> Value:
             hint = "jsonencode or join make text of it"
             raise fault(f"{friendly(value.type)} cannot be part of a text", part.span, hint) from None
     if missing is not None:
-        return structs.replace(unknown(*missing.chain, of=STRING), sensitive=sensitive)
+        return structs.replace(unknown(*missing.chain, of=STRING, text="".join(pieces)), sensitive=sensitive)
     return structs.replace(normalised("".join(pieces)), sensitive=sensitive)
 
 
@@ -261,10 +262,12 @@ def _through(value: Value, span: Span) -> Value:
     """Remembers by which reference an unknown came here."""
     chain = value.chain
     shown = span.text
-    if "\n" in shown or len(chain) > 20 or (chain and chain[0].startswith(shown)):
+    if "\n" in shown:
         return value
-    place = span.place
-    return Value(value.type, Unknown((f"{shown} ({place.file}:{place.line})", *chain)), value.sensitive)
+    written = value.raw.text or f"${{{shown}}}"
+    if len(chain) <= 20 and not (chain and chain[0].startswith(shown)):
+        chain = (f"{shown} ({span.place.file}:{span.place.line})", *chain)
+    return Value(value.type, Unknown(chain, written), value.sensitive)
 
 
 def _splat(node: Splat, scope: Scope, local: Locals) -> Value:

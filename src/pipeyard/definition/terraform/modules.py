@@ -22,6 +22,7 @@ from pipeyard.definition.terraform.syntax import Block, Body, Expression
 from pipeyard.definition.terraform.values import (
     BOOL,
     Attributes,
+    Cause,
     Value,
     object_of,
     unknown,
@@ -33,6 +34,10 @@ MAX_MODULES = 500
 
 _RESOURCE_META = frozenset({"count", "for_each", "depends_on", "provider", "lifecycle"})
 _META = _RESOURCE_META | {"providers", "source", "version"}
+
+
+class FromElsewhere(InputError):
+    """The source of a module is neither local nor installed."""
 
 
 class Module:
@@ -96,9 +101,13 @@ class Module:
         default = body.attributes.get("default")
         if value is not None and value.is_null and default is not None and not self._flag(body, "nullable", True):
             value = None
-        if value is None and default is None:
-            return unknown(f"variable {self.called(name)} has no value and no default", of=constraint.type)
         place = block.span.place
+        if value is None and default is None:
+            hint = f"{place} declares it: give it with --var {name}=VALUE, --var-file FILE or TF_VAR_{name}"
+            if self.address:
+                hint = f"{place} declares it: the call of {self.address} must give it"
+            cause = Cause(f"variable {self.called(name)} has no value and no default", hint)
+            return unknown(cause, of=constraint.type)
         if value is None and default is not None:
             value = self.evaluate(default.value)
             place = default.span.place
@@ -212,10 +221,10 @@ class Module:
             installed = self._installed(name)
             if installed is not None:
                 return installed
-            raise InputError(
+            raise FromElsewhere(
                 f"module {name} comes from {source}, which is not on this machine",
                 place=attribute.span.place,
-                hint="only local modules (./ or ../) are read; the JSON of `terraform show -json` has all resolved",
+                hint="`terraform init` puts it into .terraform/modules, where it is read; nothing is fetched here",
             )
         folder = (self.folder / source).resolve()
         if not folder.is_dir():

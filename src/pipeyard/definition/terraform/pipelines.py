@@ -9,7 +9,7 @@ from pipeyard.definition.documents import Items, Leaf, Node, Table, Unknown
 from pipeyard.definition.terraform.contents import Contents
 from pipeyard.definition.terraform.numbers import number_text
 from pipeyard.definition.terraform.syntax import Expression, Literal, ObjectOf, Parentheses, TupleOf
-from pipeyard.definition.terraform.values import NUMBER, Value, is_mapping, is_sequence
+from pipeyard.definition.terraform.values import NUMBER, Value, is_mapping, is_sequence, way_out
 from pipeyard.errors import InputError, Place
 
 
@@ -210,8 +210,7 @@ def put(entries: dict[str, Node], places: dict[str, Place], written: str, node: 
         written = written.removesuffix("[]")
         if isinstance(node, Items):
             wrapped = tuple(
-                item if isinstance(item, Table | Unknown) else Table({"name": item}, {}, item.place)
-                for item in node.nodes
+                item if isinstance(item, Table) else Table({"name": item}, {}, item.place) for item in node.nodes
             )
             node = Items(wrapped, node.place)
     outer, _, inner = written.partition(".")
@@ -269,7 +268,7 @@ def value_node(value: Value, place: Place, expression: Expression | None = None)
     while isinstance(expression, Parentheses):
         expression = expression.inner
     if value.is_unknown:
-        return Unknown(value.chain, place, "give it a value that is known, or read the JSON of `terraform show -json`")
+        return Unknown(value.chain, place, way_out(value.chain), value.raw.text or _as_reference(expression))
     if value.is_null:
         return Leaf(None, "", place)
     if is_sequence(value.type):
@@ -297,6 +296,11 @@ def value_node(value: Value, place: Place, expression: Expression | None = None)
     if isinstance(value.raw, bool):
         return Leaf(value.raw, "true" if value.raw else "false", place)
     return Leaf(str(value.raw), str(value.raw), place)
+
+
+def _as_reference(expression: Expression | None) -> str:
+    text = expression.span.text if expression is not None else ""
+    return f"${{{text}}}" if text and "\n" not in text else ""
 
 
 def _written_entries(expression: Expression | None) -> dict[str, tuple[Expression, Expression]]:

@@ -50,7 +50,7 @@ def read_plan(path: Path, inputs: Inputs) -> Reading:
     document = parse_json(_text(path), str(path))
     if not _is_plan(document) or not isinstance(document, Table):
         raise InputError(f"{path} is not the JSON of `terraform show -json`", place=document.place)
-    notes = Notes()
+    notes = Notes(planning=inputs.planning)
     notes.places[()] = document.place
     resources = list(_resources(document))
     region = _provider_region(document) or inputs.region
@@ -65,7 +65,12 @@ def read_plan(path: Path, inputs: Inputs) -> Reading:
     if not pipelines and not notes.failed:
         notes.error("the plan has no pipeline (no aws_codepipeline)", document.place, rule="no-pipeline")
     definition = None if notes.failed else _definition(resources, tuple(pipelines), inputs, region, notes)
-    return Reading(definition=definition, places=Places(str(path), notes.places), problems=tuple(notes.problems))
+    return Reading(
+        definition=definition,
+        places=Places(str(path), notes.places),
+        problems=tuple(notes.problems),
+        open=frozenset(notes.open),
+    )
 
 
 def _text(path: Path) -> str:

@@ -47,6 +47,13 @@ class Project:
                 return self._installed  # not Terraform's: as if nothing were installed
         return self._installed
 
+    def workspace(self) -> str:
+        """The chosen workspace: TF_WORKSPACE, else what `terraform workspace select` has left in the folder."""
+        chosen = self.inputs.environment.get("TF_WORKSPACE", "")
+        if not chosen and self.folders.exists(".terraform/environment"):
+            chosen = self.folders.read(".terraform/environment").decode(errors="replace").strip()
+        return chosen or "default"
+
     def once(self, name: str, compute: Callable[[], Value]) -> Value:
         """Computes a value that may need others. Raises CycleFault when it needs itself."""
         if name in self.pending:

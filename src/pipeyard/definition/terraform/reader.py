@@ -9,13 +9,13 @@ from pipeyard.definition.documents import Leaf, Table, Unknown
 from pipeyard.definition.model import Definition, PipelineDeclaration
 from pipeyard.definition.places import Inputs, Places, Reading
 from pipeyard.definition.terraform.contents import Contents
-from pipeyard.definition.terraform.modules import Module
+from pipeyard.definition.terraform.modules import FromElsewhere, Module
 from pipeyard.definition.terraform.pipelines import pipeline_table
 from pipeyard.definition.terraform.project import Project
 from pipeyard.definition.terraform.repetition import Repetition
 from pipeyard.definition.terraform.surroundings import surroundings
 from pipeyard.definition.terraform.syntax import Block
-from pipeyard.definition.terraform.values import STRING
+from pipeyard.definition.terraform.values import STRING, way_out
 from pipeyard.definition.terraform.variables import root_values
 from pipeyard.errors import InputError, Place, Problem
 
@@ -24,7 +24,7 @@ PIPELINE = "aws_codepipeline"
 
 def read_folder(folder: Path, inputs: Inputs) -> Reading:
     """The pipelines of a folder and its local modules. What is wrong in the files is among the problems."""
-    notes = Notes()
+    notes = Notes(planning=inputs.planning)
     definition: Definition | None = None
     try:
         root = open_module(folder, inputs, notes.problems)
@@ -37,6 +37,7 @@ def read_folder(folder: Path, inputs: Inputs) -> Reading:
         definition=None if notes.failed else definition,
         places=Places(str(folder), notes.places),
         problems=tuple(notes.problems),
+        open=frozenset(notes.open),
     )
 
 
@@ -62,7 +63,8 @@ def _shown(folder: Path) -> Callable[[Path], str]:
 def _definition(root: Module, notes: Notes) -> Definition | None:
     pipelines: list[PipelineDeclaration] = []
     left_out: list[str] = []
-    for module, block in _declared(root, notes):
+    elsewhere: list[FromElsewhere] = []
+    for module, block in _declared(root, notes, elsewhere):
         name = f"{block.labels[0]}.{block.labels[1]}"
         try:
             repetitions = module.repetitions(block, name)
@@ -74,12 +76,16 @@ def _definition(root: Module, notes: Notes) -> Definition | None:
         for repetition in repetitions:
             if repetition.unknown:
                 why = "; ".join(repetition.unknown)
-                notes.error(why, block.span.place, rule="unknown-value")
+                notes.error(why, block.span.place, rule="unknown-value", hint=way_out(repetition.unknown))
                 continue
             found = _pipeline(module, block, repetition, len(pipelines), notes)
             if found is not None:
                 pipelines.append(found)
     _check_variables(root, notes)
+    if not pipelines:
+        for unread in elsewhere:  # a pipeline may be in one of them; otherwise they are no matter
+            place = unread.place or Place(root.project.shown(root.folder))
+            notes.warning(unread.message, place, rule="module-not-read", hint=unread.hint)
     if not pipelines and not notes.failed:
         _say_none(root, left_out, notes)
     if notes.failed:
@@ -87,23 +93,29 @@ def _definition(root: Module, notes: Notes) -> Definition | None:
     return surroundings(root, tuple(pipelines), _hidden(root), notes)
 
 
-def _declared(module: Module, notes: Notes) -> Iterator[tuple[Module, Block]]:
-    """Blocks that declare pipelines, of a module and of all instances of those that it calls."""
+def _declared(module: Module, notes: Notes, elsewhere: list[FromElsewhere]) -> Iterator[tuple[Module, Block]]:
+    """Blocks that declare pipelines, of a module and of all instances of those that it calls.
+
+    Modules that are not on this machine are added to `elsewhere`.
+    """
     for (kind, _), block in module.configuration.resources.items():
         if kind == PIPELINE:
             yield module, block
     for name, block in module.configuration.modules.items():
         try:
             children = module.child(name)
+        except FromElsewhere as error:
+            elsewhere.append(error)
+            continue
         except InputError as error:
-            # A module from a registry is no matter unless the pipeline needs an output of it.
             notes.warning(error.message, error.place or block.span.place, rule="module-not-read", hint=error.hint)
             continue
         for repetition, child in children:
-            if repetition.unknown:
-                notes.warning("; ".join(repetition.unknown), block.span.place, rule="module-not-read")
-            else:
-                yield from _declared(child, notes)
+            if not repetition.unknown:
+                yield from _declared(child, notes, elsewhere)
+            elif next(_declared(child, Notes(), []), None) is not None:
+                why = "; ".join(repetition.unknown)
+                notes.warning(why, block.span.place, rule="module-not-read", hint=way_out(repetition.unknown))
 
 
 def _pipeline(

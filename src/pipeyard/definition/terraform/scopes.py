@@ -53,7 +53,7 @@ class ModuleScope:
                 return self._path(first, span), 1
             case "terraform":
                 if first in ("workspace", "env"):
-                    return text(module.project.inputs.environment.get("TF_WORKSPACE", "") or "default"), 1
+                    return text(module.project.workspace()), 1
                 if first == "applying":
                     return unknown("terraform.applying is known only during a deployment"), 1
                 raise ReferenceFault(f"there is no terraform.{first}", place=span.place)

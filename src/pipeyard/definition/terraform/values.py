@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from msgspec import Struct, structs
 
+from pipeyard.definition.documents import KNOWN_LATER
 from pipeyard.definition.terraform.numbers import Number, number_text
 from pipeyard.errors import InputError
 
@@ -55,10 +56,26 @@ BOOL = Primitive("bool")
 ANY = Dynamic()
 
 
+class Cause(str):
+    """The end of a chain: why something is not known, with what the user can do about it."""
+
+    hint: str
+
+    def __new__(cls, reason: str, hint: str = "") -> "Cause":
+        made = super().__new__(cls, reason)
+        made.hint = hint
+        return made
+
+
 class Unknown(Struct, frozen=True):
-    """What only a deployment could tell; `chain` leads from the reference that was made to the cause."""
+    """What only a deployment could tell; `chain` leads from the reference that was made to the cause.
+
+    `text` is the value as people would write it down, with references where something is not known:
+    `${var.name}-build`. It is empty when nothing short says it.
+    """
 
     chain: tuple[str, ...]
+    text: str = ""
 
 
 class Value(Struct, frozen=True):
@@ -122,8 +139,16 @@ def null(of: Type) -> Value:
     return Value(of, None)
 
 
-def unknown(*chain: str, of: Type = ANY) -> Value:
-    return Value(of, Unknown(chain))
+def unknown(*chain: str, of: Type = ANY, text: str = "") -> Value:
+    return Value(of, Unknown(chain, text))
+
+
+def way_out(chain: tuple[str, ...]) -> str:
+    """What the user can do about something unknown, as a hint."""
+    cause = chain[-1] if chain else ""
+    if isinstance(cause, Cause) and cause.hint:
+        return cause.hint
+    return "give it a value that is known, or read the JSON of `terraform show -json`"
 
 
 def tuple_of(items: Iterable[Value]) -> Value:
@@ -192,6 +217,17 @@ def first_unknown(value: Value) -> Value | None:
     elif is_mapping(value.type):
         parts = value.entries.values()
     return next((found for part in parts if (found := first_unknown(part)) is not None), None)
+
+
+def spelled(value: Value) -> Value:
+    """The value with text in the place of each part that is not known."""
+    if isinstance(value.raw, Unknown):
+        return text(value.raw.text or KNOWN_LATER)
+    if first_unknown(value) is None:
+        return value
+    if is_sequence(value.type):
+        return tuple_of(spelled(item) for item in value.items)
+    return object_of({name: spelled(item) for name, item in value.entries.items()})
 
 
 def any_sensitive(value: Value) -> bool:

@@ -18,6 +18,7 @@ from pipeyard.definition.terraform.values import (
     Value,
     any_sensitive,
     first_unknown,
+    spelled,
     unknown,
     unmarked,
 )
@@ -101,9 +102,23 @@ def apply(name: str, function: Function, arguments: list[Value], context: Functi
         sensitive = any(any_sensitive(value) for value in given)
         given = [unmarked(value) for value in given]
     if missing is not None:
-        return unknown(*missing.chain, of=function.returns)
+        return unknown(*missing.chain, of=function.returns, text=_told(name, function, before, given))
     result = function.body(*before, *given)
     return Value(result.type, result.raw, True) if sensitive else result
+
+
+_COMPOSING = frozenset({"jsonencode", "join", "format"})
+"""What makes text of its arguments, in which references can stand for those that are not known."""
+
+
+def _told(name: str, function: Function, before: tuple[FunctionCall, ...], given: list[Value]) -> str:
+    if name not in _COMPOSING:
+        return ""
+    try:
+        result = function.body(*before, *map(spelled, given))
+    except InputError:
+        return ""
+    return str(result.raw) if isinstance(result.raw, str) else ""
 
 
 def _parameter(function: Function, index: int) -> Parameter:

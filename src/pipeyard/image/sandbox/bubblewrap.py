@@ -95,7 +95,8 @@ class BubblewrapSandbox:
 
     def _arguments(self, command: Command, mounts: tuple[Mount, ...], private: PrivateMounts) -> list[str]:
         for path in ("/proc", "/dev", "/sys"):
-            private.points.place(path, folder=True)
+            if private.points.place(path, folder=True) != path:
+                raise SandboxError(f"{path} of the image is a symbolic link, where a RUN needs a folder")
         arguments = [
             "--unshare-ipc", "--unshare-pid", "--unshare-uts", "--unshare-cgroup-try",
             "--die-with-parent", "--new-session", "--hostname", command.hostname,
@@ -106,8 +107,7 @@ class BubblewrapSandbox:
             arguments.append("--unshare-net")
         if not command.insecure:
             arguments += _hidden_paths()
-        for asked in mounts:
-            arguments += private.arguments(asked)
+        arguments += private.arguments(mounts)
         arguments += ["--chdir", command.folder or "/"]
         if command.insecure:
             arguments += ["--cap-add", "ALL"]

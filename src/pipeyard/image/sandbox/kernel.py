@@ -2,13 +2,20 @@
 
 import ctypes
 import os
+import struct
 from functools import cache
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUSER = 0x10000000
 
+_OPENAT2 = 437  # the same on every architecture
+_RESOLVE_NO_MAGICLINKS, _RESOLVE_IN_ROOT = 0x02, 0x10
+
+MS_RDONLY = 1
 MS_NOSUID = 2
 MS_NODEV = 4
+MS_REMOUNT = 32
+MS_BIND = 4096
 MS_REC = 16384
 MS_PRIVATE = 1 << 18
 
@@ -34,6 +41,17 @@ def mount(source: str, target: str, kind: str, flags: int = 0, options: str = ""
     data = os.fsencode(options) if options else None
     result = _libc().mount(os.fsencode(source), os.fsencode(target), kind.encode() or None, ctypes.c_ulong(flags), data)
     _checked(result, target)
+
+
+def open_within(root: int, path: str) -> int:
+    """A descriptor (O_PATH) of what lies below an open folder, which no symlink leads out of. Raises OSError."""
+    how = struct.pack("QQQ", os.O_PATH | os.O_CLOEXEC, 0, _RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS)
+    arguments = (ctypes.c_long(_OPENAT2), ctypes.c_long(root), os.fsencode(path), how, ctypes.c_long(len(how)))
+    result = int(_libc().syscall(*arguments))
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), path)
+    return result
 
 
 def prctl(option: int, first: int, second: int = 0) -> None:

@@ -12,14 +12,40 @@ import errno
 import os
 import stat
 from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
+
+from msgspec import Struct
 
 from pipeyard.image.layers import FolderStack
 from pipeyard.image.sandbox.contract import Bind, FileMount, HostBind, Mount, Root, SandboxError, Tmpfs
-from pipeyard.image.sandbox.kernel import CLONE_NEWNS, MS_NODEV, MS_NOSUID, MS_PRIVATE, MS_REC, mount, unshare
+from pipeyard.image.sandbox.kernel import (
+    CLONE_NEWNS,
+    MS_BIND,
+    MS_NODEV,
+    MS_NOSUID,
+    MS_PRIVATE,
+    MS_RDONLY,
+    MS_REC,
+    MS_REMOUNT,
+    mount,
+    open_within,
+    unshare,
+)
 from pipeyard.image.sandbox.mountpoints import MountPoints
 
 MAX_LOWERS = 500  # overlayfs' own
+_LINKS_OF_DEV = frozenset(("fd", "stdin", "stdout", "stderr", "core", "ptmx"))  # they lead to /proc
+_MS_RELATIME = 1 << 21
+
+
+class _Prepared(Struct, frozen=True):
+    """A mount whose source is a path of this machine ("": a tmpfs), and whose place is in the root of the command."""
+
+    asked: Mount
+    place: str
+    source: str
+    writable: bool
 
 
 class PrivateMounts:
@@ -71,25 +97,86 @@ class PrivateMounts:
         finally:
             os.chdir("/")
 
-    def arguments(self, asked: Mount) -> list[str]:
-        """bubblewrap's arguments for one mount, its source prepared."""
+    def arguments(self, asked: Iterable[Mount]) -> list[str]:
+        """bubblewrap's arguments for mounts, their sources prepared; the later go on top of the earlier.
+
+        A mount within another is ours to make: what the other holds is not trusted, bubblewrap would follow its
+        symlinks, and make the mount point wherever on this machine they lead.
+        """
+        outer: list[_Prepared] = []
+        inner: list[tuple[_Prepared, _Prepared]] = []
+        for one in asked:
+            prepared = self._prepared(one)
+            above = next((top for top in outer if prepared.place.startswith(f"{top.place}/")), None)
+            if above is None:
+                outer.append(prepared)
+            else:
+                inner.append((above, prepared))
+        ours = {above.place: self._mounted(above) for above, _ in inner}
+        for above, prepared in inner:
+            self._attach(prepared, ours[above.place], prepared.place[len(above.place) + 1 :])
+        arguments = []
+        for top in outer:
+            if top.place in ours:
+                arguments += ["--bind", ours[top.place], top.place]  # it is read-only already when it has to be
+            elif isinstance(top.asked, Tmpfs):
+                size = ["--size", str(top.asked.size)] if top.asked.size else []
+                arguments += ["--perms", f"{top.asked.mode:04o}", *size, "--tmpfs", top.place]
+            else:
+                arguments += ["--bind" if top.writable else "--ro-bind", top.source, top.place]
+        return arguments
+
+    def _prepared(self, asked: Mount) -> "_Prepared":
         match asked:
             case Tmpfs():
-                place = self.points.place(asked.target, folder=True)
-                size = ["--size", str(asked.size)] if asked.size else []
-                return ["--perms", f"{asked.mode:04o}", *size, "--tmpfs", place]
+                return _Prepared(asked, self._place(asked.target, folder=True), "", True)
             case HostBind():
-                path = os.path.realpath(asked.source)
-                place = self.points.place(asked.target, folder=os.path.isdir(path))
-                return ["--bind" if asked.writable else "--ro-bind", path, place]
+                source, writable = os.path.realpath(asked.source), asked.writable
             case FileMount():
-                path = self._file(asked)
-                place = self.points.place(asked.target, folder=False)
-                return ["--bind" if asked.writable else "--ro-bind", path, place]
+                source, writable = self._file(asked), asked.writable
             case Bind():
-                path = self._bind_source(asked)
-                place = self.points.place(asked.target, folder=os.path.isdir(path))
-                return ["--ro-bind" if asked.access == "read" else "--bind", path, place]
+                source, writable = self._bind_source(asked), asked.access != "read"
+        return _Prepared(asked, self._place(asked.target, folder=os.path.isdir(source)), source, writable)
+
+    def _place(self, target: str, *, folder: bool) -> str:
+        place = self.points.place(target, folder=folder)
+        parts = place.split("/")
+        if parts[1] == "proc" or (parts[1] == "dev" and len(parts) > 2 and parts[2] in _LINKS_OF_DEV):
+            raise SandboxError(f"nothing can be mounted at {place}: it is inside of the kernel's files")
+        return place
+
+    def _mounted(self, prepared: "_Prepared") -> str:
+        """Mounts it on the side; gives where."""
+        self._count += 1
+        path = f"{self._scratch}/n{self._count}"
+        if not prepared.source:
+            assert isinstance(prepared.asked, Tmpfs)
+            os.mkdir(path)
+            size = f",size={prepared.asked.size}" if prepared.asked.size else ""
+            mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, f"mode={prepared.asked.mode:04o}{size}")
+            return path
+        if os.path.isdir(prepared.source):
+            os.mkdir(path)
+        else:
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        mount(prepared.source, path, "", MS_BIND | MS_REC)
+        if not prepared.writable:
+            mount("none", path, "", MS_REMOUNT | MS_BIND | MS_RDONLY | _flags_of(path))
+        return path
+
+    def _attach(self, prepared: "_Prepared", root: str, path: str) -> None:
+        """Mounts it at a path below the mounted folder `root`, wherever within it its symlinks lead."""
+        source = self._mounted(prepared)
+        try:
+            point = _mount_point(root, path, folder=os.path.isdir(source))
+        except OSError as error:
+            raise SandboxError(f"nothing can be mounted at {prepared.place}: {error.strerror}") from error
+        try:
+            mount(source, f"/proc/thread-self/fd/{point}", "", MS_BIND | MS_REC)
+        except OSError as error:
+            raise SandboxError(f"nothing can be mounted at {prepared.place}: {error.strerror}") from error
+        finally:
+            os.close(point)
 
     def _file(self, asked: FileMount) -> str:
         self._count += 1
@@ -143,3 +230,33 @@ class PrivateMounts:
             os.chmod(upper, stat.S_IMODE(top.st_mode))
         self._overlay(merged, [Path(folder) for folder in reversed(found.folders)], upper, work)
         return merged
+
+
+def _mount_point(root: str, path: str, *, folder: bool) -> int:
+    """A descriptor (O_PATH) of a path below `root`; what is missing is made. Raises OSError."""
+    parts = path.split("/")
+    with ExitStack() as held:
+        top = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        held.callback(os.close, top)
+        parent = top
+        for count, name in enumerate(parts, 1):
+            here = "/".join(parts[:count])
+            try:
+                found = open_within(top, here)
+            except FileNotFoundError:
+                if folder or count < len(parts):
+                    os.mkdir(name, 0o755, dir_fd=parent)
+                else:
+                    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+                    os.close(os.open(name, flags, 0o644, dir_fd=parent))
+                found = open_within(top, here)
+            held.callback(os.close, found)
+            parent = found
+        return os.dup(parent)
+
+
+def _flags_of(path: str) -> int:
+    """What a mount already forbids and a remount must repeat."""
+    told = os.statvfs(path).f_flag
+    same = os.ST_NOSUID | os.ST_NODEV | os.ST_NOEXEC | os.ST_NOATIME | os.ST_NODIRATIME
+    return told & same | (_MS_RELATIME if told & os.ST_RELATIME else 0)

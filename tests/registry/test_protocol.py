@@ -6,8 +6,8 @@ import socket
 
 import pytest
 
-from pipeyard.oci import Digest
-from pipeyard.registry.store import ContentStore, Pushed
+from pipeyard.registry.announcements import listening
+from pipeyard.registry.store import ContentStore
 from tests.registry.running import OCI_INDEX, OCI_MANIFEST, Client, digest_of, manifest, open_registry
 
 DATA = bytes(range(256)) * 40
@@ -308,15 +308,12 @@ def test_an_immutable_tag_stays_and_may_be_pushed_again_with_the_same_content(
     assert client.push_image("team/app", "v1", DATA)[0] == digest
 
 
-def test_each_push_is_told_to_whoever_listens(store: ContentStore) -> None:
-    told: list[Pushed] = []
-    listening = ContentStore(store.root, now_ms=lambda: 7, on_push=told.append)
-    with open_registry(listening) as client:
+def test_each_push_of_a_tag_is_told_to_whoever_listens(store: ContentStore, client: Client) -> None:
+    with listening(store.root, 1):
         digest, _ = client.push_image("team/app", "v1", DATA)
-    assert told == [
-        Pushed(repository="team/app", digest=Digest(digest), tags=("v1",), media_type=OCI_MANIFEST, at_ms=7)
-    ]
-    listening.close()
+        client.push_image("team/app", digest, DATA)
+    (told,) = store.catalog.announcements()
+    assert (told.repository, told.tag, told.digest) == ("team/app", "v1", digest)
 
 
 def test_a_client_that_dies_in_the_middle_can_go_on_where_it_was(client: Client) -> None:

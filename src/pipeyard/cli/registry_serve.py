@@ -2,7 +2,7 @@
 
 import importlib
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from contextlib import ExitStack
 
     from pipeyard.registry.server.proxying import Upstream
-    from pipeyard.registry.store import Pushed
 
 _UPKEEP_S = 3600.0
 
@@ -50,12 +49,11 @@ def serve_registry(
     tls_key: Path | None,
     require_blobs: bool = False,
     with_aws: bool = False,
-    on_push: "Callable[[Pushed], None] | None" = None,
 ) -> None:
     """Serves until SIGINT or SIGTERM. Says on stderr where, and where the password is.
 
-    `with_aws`: the AWS endpoint answers on the same port. `on_push` hears of every image that a client pushed, in a
-    thread of the server. Lifecycle policies are carried out each hour.
+    `with_aws`: the AWS endpoint answers on the same port, and what arrives starts the pipelines that wait for it.
+    Lifecycle policies are carried out each hour.
     """
     from contextlib import ExitStack
 
@@ -69,7 +67,7 @@ def serve_registry(
         raise InputError("--tls-key without --tls-cert")
     settings = settings_from()
     root = settings.home / "registry"
-    store = open_content_store(settings, on_push=on_push)
+    store = open_content_store(settings)
     users = users_from(settings)
     password_file = root / "password"
     own_user = not users and anonymous != "push"
@@ -96,10 +94,12 @@ def serve_registry(
         endpoint = None
         if with_aws:
             # By name, as the table of commands: the front doors do not know each other.
+            from pipeyard.service.arrivals import following
             from pipeyard.service.executions import carried_out
 
             aws = importlib.import_module("pipeyard.aws.opening")
             engine = parts.enter_context(carried_out(settings, environment(), store))
+            parts.enter_context(following(settings, store, engine))
             endpoint = aws.open_endpoint(settings, store, parts, scheme=scheme, sparse=not require_blobs, engine=engine)
             if endpoint.credentials is not None:
                 click.echo(f"AWS access key in {endpoint.credentials} (AWS_SHARED_CREDENTIALS_FILE)", err=True)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import sqlite3
 
 _LISTENERS = "listeners"
+_MOST = 10_000  # that wait, should nobody ever act on them
 
 
 class Announcement(Struct, frozen=True, kw_only=True):
@@ -34,6 +35,7 @@ def announce(db: "sqlite3.Connection", repository: str, tag: str, digest: Digest
         "INSERT INTO announcement (repository, tag, digest, at_ms) VALUES (?, ?, ?, ?)",
         (repository, tag, digest, at_ms),
     )
+    db.execute("DELETE FROM announcement WHERE number <= last_insert_rowid() - ?", (_MOST,))
 
 
 def list_announcements(db: "sqlite3.Connection", limit: int) -> tuple[Announcement, ...]:

@@ -7,8 +7,6 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO
 
-from msgspec import Struct
-
 from pipeyard.errors import RegistryError
 from pipeyard.oci import Digest
 from pipeyard.registry.announcements import is_listened
@@ -19,16 +17,6 @@ from pipeyard.registry.manifests import ManifestFacts
 from pipeyard.registry.remote_blobs import ObjectStore, RemoteBlobs
 
 
-class Pushed(Struct, frozen=True, kw_only=True):
-    """An image arrived in a repository: by a client's push or by a publication."""
-
-    repository: str
-    digest: Digest
-    tags: tuple[str, ...]
-    media_type: str
-    at_ms: int
-
-
 def wall_clock_ms() -> int:
     return int(time.time() * 1000)
 
@@ -37,9 +25,8 @@ class ContentStore:
     """A BlobStore, and the catalog of repositories over it.
 
     Opening costs a few system calls: the catalog's database is opened when it is first asked. Safe for any number
-    of threads and processes on one `root`. `on_push` is called after each publication through this object, from
-    the thread that made it; it must return quickly and not raise. With `objects` blobs are kept there, and the disk
-    is their cache; see remote_blobs.py.
+    of threads and processes on one `root`. With `objects` blobs are kept there, and the disk is their cache; see
+    remote_blobs.py. Tags that move are announced while somebody listens; see announcements.py.
     """
 
     def __init__(
@@ -47,7 +34,6 @@ class ContentStore:
         root: Path,
         *,
         now_ms: Callable[[], int] = wall_clock_ms,
-        on_push: Callable[[Pushed], None] | None = None,
         touch_after_s: float = TOUCH_AFTER_S,
         objects: ObjectStore | None = None,
     ) -> None:
@@ -55,7 +41,6 @@ class ContentStore:
         self.now_ms = now_ms
         self.files = BlobFiles(root, touch_after_s)
         self.remote = RemoteBlobs(self.files, objects) if objects is not None else None
-        self._on_push = on_push
 
     def close(self) -> None:
         if self.remote is not None:
@@ -121,29 +106,16 @@ class ContentStore:
             if self.size(digest) is not None and (adopt or self.catalog.linked(repository, digest))
         ]
         self.make_durable(here)
-        now_ms = self.now_ms()
-        missing = self.catalog.put(
+        return self.catalog.put(
             repository,
             manifests,
             tags,
-            now_ms,
+            self.now_ms(),
             absent=lambda digest: self.size(digest) is None,
             adopt=here if adopt else (),
             sparse=sparse,
             announced=bool(tags) and is_listened(self.root),
         )
-        if self._on_push is not None and manifests:
-            root = manifests[-1]
-            self._on_push(
-                Pushed(
-                    repository=repository,
-                    digest=root.digest,
-                    tags=tuple(dict.fromkeys(tags)),
-                    media_type=root.media_type,
-                    at_ms=now_ms,
-                )
-            )
-        return missing
 
     def mount(self, repository: str, digest: Digest) -> bool:
         """Makes a blob of the store readable in a repository; False when it is not in the store."""

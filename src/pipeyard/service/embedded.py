@@ -1,22 +1,20 @@
 """The embedded registry as the settings choose it: its store, and who may do what in it."""
 
-from collections.abc import Callable
-
 from pipeyard.files import private_folder
 from pipeyard.registry.server.access import EVERYTHING, Right, User
-from pipeyard.registry.store import ContentStore, Pushed
+from pipeyard.registry.store import ContentStore
 from pipeyard.settings import Settings
 
 
-def open_content_store(settings: Settings, *, on_push: Callable[[Pushed], None] | None = None) -> ContentStore:
-    """The content store of this home; to be closed by the caller. `on_push` as for ContentStore."""
+def open_content_store(settings: Settings) -> ContentStore:
+    """The content store of this home; to be closed by the caller."""
     private_folder(settings.home)
     objects = None
     if settings.registry_storage:
         from pipeyard.service.s3 import open_objects
 
         objects = open_objects(settings.registry_storage)
-    return ContentStore(settings.home / "registry", on_push=on_push, objects=objects)
+    return ContentStore(settings.home / "registry", objects=objects)
 
 
 def users_from(settings: Settings) -> tuple[User, ...]:

@@ -104,12 +104,13 @@ def test_a_constraint_description_is_the_hint(tmp_path: Path) -> None:
 
 
 def test_a_parameter_without_a_value_is_an_error_where_the_pipeline_needs_it(tmp_path: Path) -> None:
-    reading = read(write(tmp_path), Inputs())
-    (problem,) = reading.problems
+    path = write(tmp_path)
+    path.write_text(path.read_text().replace("    Default: web\n", ""))
+    (problem,) = read(path, Inputs(parameters={"Connection": "x"})).problems
     assert problem.rule == "unknown-value"
-    assert "parameter Connection has no default and no value was given" in problem.message
-    assert problem.place.line == 35
-    assert problem.hint == "give it with --parameter Connection=..."
+    assert "parameter Repository has no default and no value was given (and 2 other values)" in problem.message
+    assert problem.place.line == 26
+    assert problem.hint == "give it with --parameter Repository=..."
 
 
 def test_values_of_hidden_parameters_are_known_to_be_hidden(tmp_path: Path) -> None:

@@ -219,3 +219,16 @@ def test_the_model_prints_as_the_service_prints_it_and_reads_back_equal() -> Non
     assert printed["artifactStore"] == {"type": "S3", "location": "example-artifacts"}
     assert printed["stages"][0]["actions"][0] == {**source(), "runOrder": 1, "inputArtifacts": []}
     assert declaration(printed) == declaration(pipeline())
+
+
+def test_a_repeated_key_counts_with_its_last_value_and_is_warned_of(tmp_path: Path) -> None:
+    path = tmp_path / "template.yaml"
+    text = (Path(__file__).parent / "corpus/container-image/template.yaml").read_text()
+    path.write_text(text.replace("      PipelineType: V2\n", "      PipelineType: V1\n      PipelineType: V2\n"))
+    reading = read(path)
+    assert reading.definition is not None
+    assert reading.definition.pipelines[0].pipeline_type == "V2"
+    (problem,) = reading.problems
+    assert (problem.severity, problem.rule) == ("warning", "repeated-key")
+    assert problem.message == "key 'PipelineType' is here a second time, and only this value counts"
+    assert path.read_text().splitlines()[problem.place.line - 1].strip() == "PipelineType: V2"

@@ -198,7 +198,7 @@ FAULTS: list[tuple[str, str, Bend]] = [
     ),
     (
         "artifact-name",
-        "stages/0/actions/0/outputArtifacts/0",
+        "stages/0/actions/0/outputArtifacts/0/name",
         lambda p: (
             p["stages"][0]["actions"][0].update(outputArtifacts=[{"name": "a b"}]),
             build(p)["inputArtifacts"][0].update(name="a b"),

@@ -30,14 +30,15 @@ def command(
     from pipeyard.definition.reading import read
     from pipeyard.definition.validate import in_order, validate
 
-    inputs = inputs_from(settings_from(), parameters, terraform_variables, variable_files)
+    inputs = inputs_from(settings_from(), parameters, terraform_variables, variable_files, planning=True)
     pipelines: list[str] = []
     try:
         reading = read(path, inputs)
         found = list(reading.problems)
         if reading.definition is not None:
             pipelines = [pipeline.name for pipeline in reading.definition.pipelines]
-            found += validate(reading.definition, reading.places, implemented=type_ids())
+            judged = validate(reading.definition, reading.places, implemented=type_ids())
+            found += [problem for problem in judged if problem.place not in reading.open]
     except InputError as error:
         if not as_json and not as_sarif:
             raise

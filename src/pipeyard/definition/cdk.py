@@ -190,10 +190,12 @@ def _joined(folder: Path, readings: list[Reading]) -> Reading:
     file = str(folder / "manifest.json")
     places: dict[Keys, Place] = {(): Place(file, 1, 1)}
     problems: list[Problem] = []
+    left_open: set[Place] = set()
     parts: list[Definition] = []
     count = 0
     for reading in readings:
         problems += reading.problems
+        left_open |= reading.open
         if reading.definition is None:
             continue
         for keys, place in reading.places.items():
@@ -207,4 +209,9 @@ def _joined(folder: Path, readings: list[Reading]) -> Reading:
             Problem("error", "no stack of the assembly declares a pipeline", Place(file, 1, 1), rule="no-pipeline")
         )
         failed = True
-    return Reading(definition=None if failed else joined(parts), places=Places(file, places), problems=tuple(problems))
+    return Reading(
+        definition=None if failed else joined(parts),
+        places=Places(file, places),
+        problems=tuple(problems),
+        open=frozenset(left_open),
+    )

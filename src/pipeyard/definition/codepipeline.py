@@ -7,7 +7,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from pipeyard.definition.declaration import Notes, declare_pipeline
+from pipeyard.definition.declaration import Notes, declare_pipeline, note_repeated_keys
 from pipeyard.definition.documents import Items, Node, Table, parse_document, read_text
 from pipeyard.definition.model import Definition
 from pipeyard.definition.places import Inputs, Places, Reading
@@ -44,6 +44,7 @@ def read_pipeline(document: Node, file: str) -> Reading:
     if not isinstance(table, Table):
         raise InputError(f"{file} is not {LOOKED_FOR}")
     notes.places[()] = document.place
+    note_repeated_keys(document, notes)
     pipeline = declare_pipeline(table, ("pipelines", 0), notes, name=Path(file).stem)
     definition = Definition(pipelines=(pipeline,)) if pipeline is not None and not notes.failed else None
     return Reading(definition=definition, places=Places(file, notes.places), problems=tuple(notes.problems))

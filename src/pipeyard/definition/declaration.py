@@ -7,14 +7,14 @@ import difflib
 import types
 from collections.abc import Callable, Iterable
 from functools import cache
-from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from pipeyard.definition.documents import KNOWN_LATER, Items, Leaf, Node, Table, Unknown, first_unknown, plain
+from pipeyard.definition.documents import KNOWN_LATER, Items, Leaf, Node, Table, Unknown, first_unknown, plain, shown
 from pipeyard.definition.model import PipelineDeclaration
 from pipeyard.definition.places import Keys
-from pipeyard.errors import Place, Problem
+from pipeyard.errors import Place, Problem, counted
 
 StructT = TypeVar("StructT", bound=msgspec.Struct)
 
@@ -23,6 +23,9 @@ V2_ONLY_PROVIDERS = frozenset({"Commands", "ECRBuildAndPublish", "InspectorScan"
 
 _CLOUD_ONLY = frozenset({"roleArn", "encryptionKey"})
 """What nothing here needs: when it is not known, it is left out without noise. So is a store in an unknown bucket."""
+
+_CLOUD_ONLY_SETTINGS = frozenset({"OAuthToken", "ConnectionArn", "NotificationArn"})
+"""Configuration that only the service signs in, or sends word, with: where it is not known, its text stands for it."""
 
 
 class Notes:
@@ -36,12 +39,34 @@ class Notes:
         self.places: dict[Keys, Place] = {}
         self.problems: list[Problem] = []
         self.open: set[Place] = set()
+        self._causes: dict[tuple[str, ...], tuple[int, Problem, set[Place]]] = {}
 
     def error(self, message: str, place: Place, *, rule: str, hint: str = "") -> None:
         self._add(Problem("error", message, place, hint, rule))
 
     def warning(self, message: str, place: Place, *, rule: str, hint: str = "") -> None:
         self._add(Problem("warning", message, place, hint, rule))
+
+    def unknown(self, what: str, node: Unknown, *, alone: bool) -> None:
+        """Notes that something cannot be known here: a warning when planning, else an error.
+
+        Values that are unknown for the same reason are one problem, which counts them, unless this one stands `alone`.
+        """
+        severity: Literal["error", "warning"] = "warning" if self.planning else "error"
+        why = "; ".join(node.chain)
+        found = Problem(
+            severity, f"{what} is not known before a deployment: {why}", node.place, node.hint, "unknown-value"
+        )
+        if alone:
+            self._add(found)
+            return
+        number, first, places = self._causes.setdefault(node.chain[-2:], (len(self.problems), found, set()))
+        if not places:
+            self.problems.append(found)
+        elif node.place not in places:
+            more = f"{first.message} (and {counted(len(places), 'other value')})"
+            self.problems[number] = msgspec.structs.replace(first, message=more)
+        places.add(node.place)
 
     def _add(self, problem: Problem) -> None:
         if problem not in self.problems:  # one cause that is read twice is one problem
@@ -70,6 +95,11 @@ def as_written(key: str) -> str:
 def as_property(key: str) -> str:
     """CloudFormation: the API's key with a capital."""
     return key[:1].upper() + key[1:]
+
+
+def note_repeated_keys(document: Node, notes: Notes) -> None:
+    for key, place in document.repeated if isinstance(document, Table) else ():
+        notes.warning(f"key {key!r} is here a second time, and only this value counts", place, rule="repeated-key")
 
 
 def declare_pipeline(
@@ -177,20 +207,18 @@ class _Builder:
             return self.members(kind, node, keys, what)
         return self.scalar(kind, node, what)
 
-    def left_open(self, kind: Any, node: Unknown, what: str) -> str:
+    def left_open(self, kind: Any, node: Unknown, what: str) -> str | list[str]:
         if not node.chain:  # it was reported where it arose
             raise _Wrong
-        why = "; ".join(node.chain)
+        is_text = kind in (str, str | None, list[str])
+        self.notes.unknown(what, node, alone=self.notes.planning and not is_text)
         if not self.notes.planning:
-            message = f"{what} cannot be known before a deployment: {why}"
-            self.notes.error(message, node.place, rule="unknown-value", hint=node.hint)
             raise _Wrong
         self.notes.open.add(node.place)
-        self.notes.warning(
-            f"{what} is not known before a deployment: {why}", node.place, rule="unknown-value", hint=node.hint
-        )
         if kind in (str, str | None):
             return node.text or KNOWN_LATER
+        if kind == list[str]:
+            return [node.text or KNOWN_LATER]
         raise _Open
 
     def members(self, kind: type[msgspec.Struct], node: Node, keys: Keys, what: str) -> msgspec.Struct:
@@ -211,9 +239,13 @@ class _Builder:
                 )
                 failed = True
                 continue
-            if _absent(child) or _is_left_to_the_cloud(wire, child, self.spell):
+            if _absent(child):
                 continue
             attribute, annotation, _ = known[wire]
+            if _is_left_to_the_cloud(wire, child, self.spell):
+                if self.notes.planning and annotation == str | None and isinstance(child, Unknown):
+                    values[attribute] = child.text or None
+                continue
             try:
                 values[attribute] = self.build(annotation, child, (*keys, wire), _called(key, node, self.spell))
             except _Wrong:
@@ -256,6 +288,10 @@ class _Builder:
         for key, child in node.entries.items():
             if isinstance(child, Leaf) and child.value is None:
                 continue
+            if key in _CLOUD_ONLY_SETTINGS and isinstance(child, Unknown) and child.text:
+                self.notes.open.add(child.place)
+                out[key] = child.text
+                continue
             try:
                 # A CodeBuild action's EnvironmentVariables is JSON in a string; a template may give it as a list.
                 text = child if kind is not str or isinstance(child, Leaf | Unknown) else self.compact(child)
@@ -271,7 +307,8 @@ class _Builder:
     def compact(self, node: Node) -> Node:
         unknown = first_unknown(node)
         if unknown is not None:
-            return unknown
+            text = msgspec.json.encode(plain(shown(node))).decode()
+            return Unknown(unknown.chain, node.place, unknown.hint, text)
         text = msgspec.json.encode(plain(node)).decode()
         return Leaf(text, text, node.place)
 

@@ -39,6 +39,7 @@ class Table(Struct, frozen=True):
     entries: Mapping[str, "Node"]
     key_places: Mapping[str, Place]
     place: Place
+    repeated: tuple[tuple[str, Place], ...] = ()  # of a whole document's root: keys whose earlier value is lost
 
     def get(self, key: str) -> "Node | None":
         return self.entries.get(key)
@@ -64,6 +65,14 @@ class Unknown(Struct, frozen=True):
 
 
 Node = Leaf | Items | Table | Unknown
+Repeat = Callable[[str, Place], None]
+"""Is told of a key that a mapping holds a second time; what it raises refuses the document."""
+
+
+def refuse_repeat(key: str, place: Place) -> None:
+    raise InputError(f"key {key!r} is here a second time", place=place)
+
+
 Tag = Callable[[str, Node], Node | None]
 """What an explicit tag (without its `!`) makes of a node; None refuses the tag."""
 
@@ -106,6 +115,19 @@ def first_unknown(node: Node) -> Unknown | None:
             return None
 
 
+def shown(node: Node) -> Node:
+    """The tree with a text for each value that cannot be known."""
+    match node:
+        case Unknown():
+            return text_leaf(node.text or KNOWN_LATER, node.place)
+        case Items():
+            return Items(tuple(shown(child) for child in node.nodes), node.place)
+        case Table():
+            return Table({key: shown(child) for key, child in node.entries.items()}, node.key_places, node.place)
+        case Leaf():
+            return node
+
+
 def refuse_tag(tag: str, node: Node) -> Node | None:
     """The Tag for documents that know no tags."""
     return None
@@ -125,26 +147,26 @@ def read_text(path: Path) -> str:
         raise InputError(f"cannot read {path}: {error.strerror}", place=Place(str(path))) from error
 
 
-def parse_document(text: str, file: str, tag: Tag = refuse_tag) -> Node:
+def parse_document(text: str, file: str, tag: Tag = refuse_tag, repeat: Repeat = refuse_repeat) -> Node:
     """The first document of a text: JSON when it begins like it and is, otherwise YAML. A file named .json is JSON.
 
-    Raises InputError, placed, at a syntax error, a repeated key, an unknown tag, or a text that would expand to more
-    than MAX_NODES values or MAX_DEPTH levels.
+    Raises InputError, placed, at a syntax error, an unknown tag, or a text that would expand to more than MAX_NODES
+    values or MAX_DEPTH levels, and what `repeat` raises at a repeated key; if it raises nothing, the last one counts.
     """
     if text.startswith("\ufeff"):
         text = text[1:]
     if text.lstrip()[:1] in ("{", "["):
         try:
-            return parse_json(text, file)
+            return parse_json(text, file, repeat)
         except InputError as error:
             # A flow mapping of YAML ({Name: x}) begins like JSON; only when YAML refuses it too is it wrong JSON.
             if file.endswith(".json"):
                 raise
             try:
-                return parse_yaml(text, file, tag)
+                return parse_yaml(text, file, tag, repeat)
             except InputError:
                 raise error from None
-    return parse_yaml(text, file, tag)
+    return parse_yaml(text, file, tag, repeat)
 
 
 _SPACE = re.compile(r"[ \t\r\n]*")
@@ -155,15 +177,16 @@ _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))")
 _PLAIN_ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
 
-def parse_json(text: str, file: str) -> Node:
-    """RFC 8259, with repeated keys refused. Raises InputError at the offending place."""
-    return _Json(text, file).document()
+def parse_json(text: str, file: str, repeat: Repeat = refuse_repeat) -> Node:
+    """RFC 8259; `repeat` decides about repeated keys. Raises InputError at the offending place."""
+    return _Json(text, file, repeat).document()
 
 
 class _Json:
-    def __init__(self, text: str, file: str) -> None:
+    def __init__(self, text: str, file: str, repeat: Repeat) -> None:
         self.text = text
         self.file = file
+        self.repeat = repeat
         self.lines = [0, *(found.end() for found in re.finditer("\n", text))]
 
     def place(self, offset: int) -> Place:
@@ -239,7 +262,7 @@ class _Json:
                 raise self.fault("not valid JSON: a key in double quotes is expected here", at)
             key, end = self.string(at)
             if key in entries:
-                raise self.fault(f"key {key!r} is here a second time", at)
+                self.repeat(key, self.place(at))
             key_places[key] = self.place(at)
             at = self.space(end)
             if self.text[at : at + 1] != ":":
@@ -275,13 +298,13 @@ _YAML_NUMBER = re.compile(r"[-+]?(?:[0-9]+|[0-9]+\.[0-9]*(?:[eE][-+]?[0-9]+)?|\.
 _STANDARD = "tag:yaml.org,2002:"
 
 
-def parse_yaml(text: str, file: str, tag: Tag = refuse_tag) -> Node:
-    """The first document of a YAML text; aliases and merge keys are expanded, repeated keys refused."""
+def parse_yaml(text: str, file: str, tag: Tag = refuse_tag, repeat: Repeat = refuse_repeat) -> Node:
+    """The first document of a YAML text; aliases and merge keys are expanded, `repeat` decides about repeated keys."""
     import yaml
 
     loader = yaml.CLoader if yaml.__with_libyaml__ else yaml.SafeLoader
     try:
-        return _Yaml(yaml.parse(text, Loader=loader), file, tag, yaml).document()
+        return _Yaml(yaml.parse(text, Loader=loader), file, tag, repeat, yaml).document()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = Place(file, mark.line + 1, mark.column + 1) if mark else Place(file)
@@ -296,10 +319,11 @@ def parse_yaml(text: str, file: str, tag: Tag = refuse_tag) -> Node:
 class _Yaml:
     """A composer over the event stream that keeps the start of every value and counts what aliases expand to."""
 
-    def __init__(self, events: Iterator[Any], file: str, tag: Tag, yaml: Any) -> None:
+    def __init__(self, events: Iterator[Any], file: str, tag: Tag, repeat: Repeat, yaml: Any) -> None:
         self.events = events
         self.file = file
         self.tag = tag
+        self.repeat = repeat
         self.yaml = yaml
         self.anchors: dict[str, tuple[Node, int]] = {}
         self.count = 0
@@ -373,7 +397,7 @@ class _Yaml:
                 merged += value.nodes if isinstance(value, Items) else (value,)
                 continue
             if key in entries:
-                raise InputError(f"key {key!r} is here a second time", place=key_place)
+                self.repeat(key, key_place)
             entries[key] = value
             key_places[key] = key_place
         for other in merged:

@@ -20,6 +20,7 @@ from pipeyard.definition.documents import (
     text_leaf,
     value_leaf,
 )
+from pipeyard.definition.places import Inputs
 from pipeyard.errors import InputError, Place
 
 _MAX_TEXT = 1_000_000  # functions within functions double a text quickly; the service's limits are far below
@@ -29,30 +30,17 @@ class Values(Protocol):
     """What a function needs of the evaluator that called it."""
 
     @property
-    def region(self) -> str: ...
+    def inputs(self) -> Inputs: ...
+
+    def attribute(self, logical_id: str, attribute: str, place: Place) -> Node: ...
+
+    def reference(self, name: str, place: Place) -> Node: ...
 
     def evaluate(self, node: Node) -> Node: ...
 
     def text(self, node: Node, what: str) -> Leaf | Unknown: ...
 
     def literal(self, node: Node, function: str) -> str: ...
-
-
-def join(values: Values, argument: Node, place: Place) -> Node:
-    separator, listed = arguments(argument, "Fn::Join", 2, 2)
-    items = values.evaluate(listed)
-    if isinstance(items, Unknown):
-        return because(items, "Fn::Join", place)
-    if not isinstance(items, Items):
-        raise InputError("the second argument of Fn::Join must be a list", place=listed.place)
-    texts = []
-    for item in items.nodes:
-        if isinstance(item, Unknown):
-            return because(item, "Fn::Join", place)
-        if not isinstance(item, Leaf):
-            raise InputError("Fn::Join joins text only", place=item.place)
-        texts.append(item.text)
-    return made(values.literal(separator, "Fn::Join").join(texts), place)
 
 
 def select(values: Values, argument: Node, place: Place) -> Node:
@@ -104,7 +92,7 @@ def zones(values: Values, argument: Node, place: Place) -> Node:
     if isinstance(region, Unknown):
         return because(region, "Fn::GetAZs", place)
     # Every region has at least zones a, b and c for most accounts; which ones an account sees, only it knows.
-    name = region.text or values.region
+    name = region.text or values.inputs.region
     return Items(tuple(text_leaf(f"{name}{zone}", place) for zone in "abc"), place)
 
 
@@ -139,8 +127,10 @@ def made(text: str, place: Place) -> Leaf:
 
 
 def because(value: Unknown, step: str, place: Place | None = None) -> Unknown:
+    """The same unknown with one more link in its chain; a function that computes from it is part of what is shown."""
     chain = value.chain if value.chain[:1] == (step,) else (step, *value.chain)
-    return Unknown(chain, place or value.place, value.hint)
+    computes = step.startswith("Fn::") and not step.startswith("Fn::GetAtt") and value.text
+    return Unknown(chain, place or value.place, value.hint, f"${{{step} {value.text}}}" if computes else value.text)
 
 
 def placed(value: Node, place: Place) -> Node:

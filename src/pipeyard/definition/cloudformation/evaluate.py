@@ -12,9 +12,7 @@ from pipeyard.definition.cloudformation.computing import (
     arguments,
     because,
     encode,
-    join,
     length,
-    made,
     placed,
     select,
     split,
@@ -23,11 +21,14 @@ from pipeyard.definition.cloudformation.computing import (
     zones,
 )
 from pipeyard.definition.cloudformation.conditions import CONDITION_FUNCTIONS, Conditions
-from pipeyard.definition.cloudformation.functions import sub_parts
+from pipeyard.definition.cloudformation.lookups import find_in_map, import_value, transform
 from pipeyard.definition.cloudformation.loops import has_loops, unroll
+from pipeyard.definition.cloudformation.pseudo_parameters import pseudo_parameter
 from pipeyard.definition.cloudformation.resources import KINDS, NAMELESS, generated_id, generated_name, generated_token
+from pipeyard.definition.cloudformation.substitution import join, sub
 from pipeyard.definition.declaration import suggestion
 from pipeyard.definition.documents import (
+    KNOWN_LATER,
     MAX_NODES,
     Items,
     Leaf,
@@ -76,26 +77,22 @@ class Evaluator:
             "Ref": self._ref,
             "Fn::Base64": partial(encode, self),
             "Fn::Cidr": partial(subnets, self),
-            "Fn::FindInMap": self._find_in_map,
+            "Fn::FindInMap": lambda node, place: find_in_map(self, self._mappings, node, place),
             "Fn::GetAtt": self._get_att,
             "Fn::GetAZs": partial(zones, self),
             "Fn::If": self._if,
-            "Fn::ImportValue": self._import_value,
+            "Fn::ImportValue": partial(import_value, self),
             "Fn::Join": partial(join, self),
             "Fn::Length": partial(length, self),
             "Fn::Select": partial(select, self),
             "Fn::Split": partial(split, self),
             "Fn::Sub": self._sub,
             "Fn::ToJsonString": partial(to_json_string, self),
-            "Fn::Transform": self._transform,
+            "Fn::Transform": transform,
         }
         self.resources = self._section("Resources")
         self.conditions = Conditions(self._section("Conditions"), self, self._computing)
         self._mappings = self._section("Mappings")
-
-    @property
-    def region(self) -> str:
-        return self.inputs.region
 
     def _section(self, name: str) -> Table:
         found = self.template.get(name)
@@ -181,7 +178,7 @@ class Evaluator:
     def reference(self, name: str, place: Place) -> Node:
         """The value of Ref."""
         if name.startswith("AWS::"):
-            return self._pseudo_parameter(name, place)
+            return pseudo_parameter(name, self.inputs, self.stack, place)
         if name in self.parameters:
             value = self.parameters[name]
             return because(value, f"Ref {name}", place) if isinstance(value, Unknown) else placed(value, place)
@@ -191,26 +188,6 @@ class Evaluator:
         raise InputError(
             f"Ref {name}: there is no such parameter or resource", place=place, hint=suggestion(name, known)
         )
-
-    def _pseudo_parameter(self, name: str, place: Place) -> Node:
-        inputs = self.inputs
-        values = {
-            "AWS::AccountId": inputs.account_id,
-            "AWS::Partition": inputs.partition,
-            "AWS::Region": inputs.region,
-            "AWS::StackId": f"arn:{inputs.partition}:cloudformation:{inputs.region}:{inputs.account_id}"
-            f":stack/{self.stack}/{generated_id(self.stack, '')}",
-            "AWS::StackName": self.stack,
-            "AWS::URLSuffix": inputs.url_suffix,
-        }
-        if name in values:
-            return text_leaf(values[name], place)
-        if name == "AWS::NoValue":
-            return Leaf(None, "", place)
-        if name == "AWS::NotificationARNs":
-            return Items((), place)
-        known = [*values, "AWS::NoValue", "AWS::NotificationARNs"]
-        raise InputError(f"there is no pseudo parameter {name}", place=place, hint=suggestion(name, known))
 
     def _get_att(self, argument: Node, place: Place) -> Node:
         if isinstance(argument, Items):
@@ -241,7 +218,8 @@ class Evaluator:
             value = self.evaluate(self.properties(logical_id).get(kind.properties[attribute]) or Leaf(None, "", place))
             return because(value, step, place) if isinstance(value, Unknown) else placed(value, place)
         if template is None:
-            return Unknown((step, f"{type_name} tells it only when it is deployed"), place)
+            shown = f"${{{logical_id}.{attribute}}}" if attribute else f"${{{logical_id}}}"
+            return Unknown((step, f"{type_name} tells it only when it is deployed"), place, "", shown)
         with self._computing(f"resource {logical_id}", place):
             return self._filled(template, logical_id, step, place)
 
@@ -254,19 +232,22 @@ class Evaluator:
             "account": self.inputs.account_id,
             "suffix": self.inputs.url_suffix,
         }
-        if "{name}" in template:
-            name = self.physical_name(logical_id)
-            if isinstance(name, Unknown):
-                return because(name, step, place)
-            values["name"] = name.text
-        for field, key, default in (("path", "Path", "/"), ("cluster", "Cluster", "default")):
-            if f"{{{field}}}" in template:
-                found = self.properties(logical_id).get(key)
+        unknown: Unknown | None = None
+        for field, key, default in (("name", "", ""), ("path", "Path", "/"), ("cluster", "Cluster", "default")):
+            if f"{{{field}}}" not in template:
+                continue
+            found = self.properties(logical_id).get(key)
+            if field == "name":
+                value = self.physical_name(logical_id)
+            else:
                 value = self.text(found, key) if found is not None else text_leaf(default, place)
-                if isinstance(value, Unknown):
-                    return because(value, step, place)
+            if isinstance(value, Unknown):
+                unknown = unknown or because(value, step, place)
+                values[field] = value.text or KNOWN_LATER
+            else:
                 values[field] = value.text
-        return text_leaf(template.format_map(values), place)
+        text = template.format_map(values)
+        return Unknown(unknown.chain, place, unknown.hint, text) if unknown else text_leaf(text, place)
 
     def nested_stack(self, logical_id: str) -> "Evaluator | None":
         """The evaluator of a nested stack whose template is at hand, the same one each time."""
@@ -334,66 +315,9 @@ class Evaluator:
             return text_leaf(logical_id, place)
         return text_leaf(generated_name(self.stack, logical_id, lower=kind.lower), place)
 
-    def _import_value(self, argument: Node, place: Place) -> Node:
-        name = self.text(argument, "the name of Fn::ImportValue")
-        if isinstance(name, Unknown):
-            return because(name, "Fn::ImportValue", place)
-        if name.text in self.inputs.imports:
-            return text_leaf(self.inputs.imports[name.text], place)
-        return Unknown(
-            (f"Fn::ImportValue {name.text} is the output of another stack",),
-            place,
-            hint="values of other stacks are given in the settings' table imports",
-        )
-
-    # Functions that compute
-
     def _sub(self, argument: Node, place: Place) -> Node:
-        own: Mapping[str, Node] = {}
-        template = argument
-        if isinstance(argument, Items):
-            template, given = arguments(argument, "Fn::Sub", 2, 2)
-            if not isinstance(given, Table):
-                raise InputError("the second argument of Fn::Sub must be a mapping", place=given.place)
-            own = given.entries
-        out = []
-        for kind, part in sub_parts(self.literal(template, "Fn::Sub")):
-            if kind == "text":
-                out.append(part)
-                continue
-            if part in own:
-                value = self.evaluate(own[part])
-            elif "." in part:
-                logical_id, _, attribute = part.partition(".")
-                value = self.attribute(logical_id, attribute, place)
-            else:
-                value = self.reference(part, place)
-            if isinstance(value, Unknown):
-                return because(value, f"Fn::Sub ${{{part}}}", place)
-            if not isinstance(value, Leaf):
-                raise InputError(f"Fn::Sub: ${{{part}}} is not text", place=place)
-            out.append(value.text)
-        return self._resolved(made("".join(out), place))
-
-    def _find_in_map(self, argument: Node, place: Place) -> Node:
-        given = arguments(argument, "Fn::FindInMap", 3, 4)
-        default = given[3].get("DefaultValue") if len(given) == 4 and isinstance(given[3], Table) else None
-        node: Node = self._mappings
-        path: list[str] = []
-        for part in given[:3]:
-            key = self.text(part, "a key of Fn::FindInMap")
-            if isinstance(key, Unknown):
-                return because(key, "Fn::FindInMap", place)
-            path.append(key.text)
-            found = node.get(key.text) if isinstance(node, Table) else None
-            if found is None:
-                if default is not None:
-                    return self.evaluate(default)
-                known = node.entries if isinstance(node, Table) else {}
-                hint = suggestion(key.text, known) or (f"there are {', '.join(known)}" if known else "")
-                raise InputError(f"Fn::FindInMap finds no {'.'.join(path)}", place=place, hint=hint)
-            node = found
-        return placed(self.evaluate(node), place)
+        text = sub(self, argument, place)
+        return self._resolved(text) if isinstance(text, Leaf) else text
 
     def _if(self, argument: Node, place: Place) -> Node:
         name, then, otherwise = arguments(argument, "Fn::If", 3, 3)
@@ -401,11 +325,6 @@ class Evaluator:
         if isinstance(truth, Unknown):
             return because(truth, "Fn::If", place)
         return self.evaluate(then if truth else otherwise)
-
-    def _transform(self, argument: Node, place: Place) -> Node:
-        name = argument.get("Name") if isinstance(argument, Table) else None
-        shown = name.text if isinstance(name, Leaf) else "a macro"
-        return Unknown((f"Fn::Transform {shown} is computed by the service",), place)
 
     def literal(self, node: Node, function: str) -> str:
         value = node if isinstance(node, Leaf) else self.evaluate(node)

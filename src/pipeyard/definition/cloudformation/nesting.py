@@ -10,7 +10,7 @@ from pathlib import Path
 from pipeyard.definition.cloudformation.evaluate import NESTED_STACK, Evaluator
 from pipeyard.definition.cloudformation.parameters import parameter_values
 from pipeyard.definition.cloudformation.tags import is_template, parse_template
-from pipeyard.definition.declaration import Notes
+from pipeyard.definition.declaration import Notes, note_repeated_keys
 from pipeyard.definition.documents import Items, Leaf, Node, Table, read_text
 from pipeyard.definition.places import Inputs
 
@@ -42,6 +42,7 @@ class Nesting:
         document = parse_template(read_text(path), str(path))
         if not isinstance(document, Table) or not is_template(document):
             return None
+        note_repeated_keys(document, self.notes)
         texts = {key: text for key, node in parameters.items() if (text := _as_given(node)) is not None}
         values = parameter_values(document.get("Parameters"), texts, self.inputs.ssm, self.notes)
         unknown = {key: node for key, node in parameters.items() if key not in texts and key in values}

@@ -62,6 +62,7 @@ def _value(name: str, node: Node, place: Place, given: Mapping[str, str], ssm: M
             (f"parameter {name} has no default and no value was given",),
             place,
             hint=f"give it with --parameter {name}=...",
+            text=f"${{{name}}}",
         )
     hidden = _text(node, "NoEcho").lower() == "true"
     from_store = _SSM_VALUE.fullmatch(kind)
@@ -80,6 +81,7 @@ def _value(name: str, node: Node, place: Place, given: Mapping[str, str], ssm: M
                 (f"parameter {name} is the value of the Parameter Store's {text}",),
                 place,
                 hint="values of Parameter Store are given in the settings' table ssm_parameters",
+                text=f"${{{name}}}",
             )
         text, kind = ssm[text], from_store[1]
     return _typed(kind, text, origin)

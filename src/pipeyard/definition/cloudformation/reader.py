@@ -11,7 +11,7 @@ from pipeyard.definition.cloudformation.parameters import hidden_parameters, par
 from pipeyard.definition.cloudformation.rules import check_rules
 from pipeyard.definition.cloudformation.surroundings import surroundings
 from pipeyard.definition.cloudformation.tags import is_template, parse_template
-from pipeyard.definition.declaration import Notes, as_property, declare_pipeline
+from pipeyard.definition.declaration import Notes, as_property, declare_pipeline, note_repeated_keys
 from pipeyard.definition.documents import Items, Leaf, Node, Table, Unknown, read_text
 from pipeyard.definition.model import Definition, DisabledTransition, PipelineDeclaration, joined
 from pipeyard.definition.places import Inputs, Places, Reading
@@ -46,8 +46,9 @@ def read_template(
     `alone`: that there is no pipeline is an error; a stack among others may just hold what the others' pipelines use.
     `assets` are files beneath the template's folder by the object key under which they are uploaded.
     """
-    notes = Notes()
+    notes = Notes(planning=inputs.planning)
     notes.places[()] = document.place
+    note_repeated_keys(document, notes)
     definition = None
     evaluator = open_template(document, file, inputs, notes, assets)
     try:
@@ -61,6 +62,7 @@ def read_template(
         definition=None if notes.failed else definition,
         places=Places(file, notes.places),
         problems=tuple(notes.problems),
+        open=frozenset(notes.open),
     )
 
 
@@ -119,15 +121,13 @@ def _pipelines(
             continue
         wanted = evaluator.is_wanted(logical_id)
         if isinstance(wanted, Unknown):
-            notes.error(
-                f"whether {logical_id} is made cannot be known: {'; '.join(wanted.chain)}",
-                resource.place,
-                rule="unknown-value",
-                hint=wanted.hint,
-            )
+            note = notes.warning if notes.planning else notes.error
+            why = f"whether {logical_id} is made cannot be known: {'; '.join(wanted.chain)}"
+            note(why, resource.place, rule="unknown-value", hint=wanted.hint)
+            wanted = notes.planning
         elif not wanted:
             left_out.append(logical_id)
-        else:
+        if wanted:
             pipeline, stopped = _pipeline(evaluator, logical_id, ("pipelines", len(pipelines)), notes)
             if pipeline is not None:
                 pipelines.append(pipeline)

@@ -1,6 +1,7 @@
 """The short forms of CloudFormation's YAML: `!Sub x` is `{"Fn::Sub": x}`."""
 
 from pipeyard.definition.documents import Node, Table, parse_document
+from pipeyard.errors import Place
 
 FUNCTIONS = frozenset(
     {
@@ -39,8 +40,15 @@ def short_form(tag: str, node: Node) -> Node | None:
 
 
 def parse_template(text: str, file: str) -> Node:
-    """A template's tree with every short form written long. Raises InputError, placed, for wrong syntax."""
-    return parse_document(text, file, short_form)
+    """A template's tree with every short form written long. Raises InputError, placed, for wrong syntax.
+
+    The service takes a repeated key and lets the last one count; they are in the `repeated` of the root.
+    """
+    repeated: list[tuple[str, Place]] = []
+    document = parse_document(text, file, short_form, lambda key, place: repeated.append((key, place)))
+    if repeated and isinstance(document, Table):
+        return Table(document.entries, document.key_places, document.place, tuple(repeated))
+    return document
 
 
 def is_template(document: Node) -> bool:

@@ -33,7 +33,7 @@ def check_artifacts(pipeline: PipelineDeclaration, findings: Findings) -> None:
     for step in order:
         for index, output in enumerate(step.action.output_artifacts):
             keys = (*step.keys, "outputArtifacts", index)
-            _check_name(output.name, keys, findings)
+            _check_name(output.name, (*keys, "name"), findings)
             if output.name in makers:
                 findings.error(
                     "duplicate-artifact",
@@ -140,7 +140,9 @@ def _check_configuration(step: Step, findings: Findings) -> None:
         if provider.startswith("CloudFormation") and key in _PATH_KEYS and (found := _IN_CONFIGURATION.match(value)):
             named = found[1]
         if named and "#{" not in named and named not in inputs:
-            findings.error(
+            # With one input, that one is the primary source whatever the key names.
+            note = findings.warning if key == "PrimarySource" and len(inputs) == 1 else findings.error
+            note(
                 "artifact-not-produced",
                 (*step.keys, "configuration", key),
                 f"{key} names artifact {named}, which is no input of action {action.name}",

@@ -15,11 +15,24 @@ def main() -> int:
     import gc
 
     gc.set_threshold(_YOUNG_OBJECTS, 20, 20)
+    _import_msgspec()
     from pipeyard.cli import run_command_line
 
     code = run_command_line(sys.argv[1:])
     _end(code)
     return code
+
+
+def _import_msgspec() -> None:
+    """Without typing_extensions, of which msgspec uses nothing that `typing` lacks, and which imports `inspect`."""
+    modules: dict[str, object] = sys.modules  # type: ignore[assignment] # None: not to be found (Language Reference)
+    if "typing_extensions" in modules:
+        return
+    modules["typing_extensions"] = None
+    try:
+        import msgspec  # noqa: F401
+    finally:
+        del modules["typing_extensions"]
 
 
 def _end(code: int) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from pipeyard import __version__
-from pipeyard.cli import program
-from pipeyard.cli.program import COMMANDS, IMAGE_COMMANDS, REGISTRY_COMMANDS, run_command_line
+from pipeyard.cli import commands
+from pipeyard.cli.commands import COMMANDS, IMAGE_COMMANDS, REGISTRY_COMMANDS
+from pipeyard.cli.program import run_command_line
 from pipeyard.errors import InputError, PipeyardError, Place, Stopped
 
 
@@ -33,6 +34,15 @@ def test_building_an_image_imports_no_engine_no_database_and_no_aws() -> None:
         "print([name for name in ('dbos', 'sqlalchemy', 'botocore', 'pygit2', 'rich') if name in sys.modules])"
     )
     assert python(script) == "[]\n"
+
+
+def test_what_msgspec_was_imported_without_is_there_for_everybody_else() -> None:
+    script = (
+        "import sys; from pipeyard.__main__ import _import_msgspec; _import_msgspec()\n"
+        "print('msgspec' in sys.modules, 'inspect' in sys.modules)\n"
+        "import typing_extensions; print(typing_extensions.Doc)"
+    )
+    assert python(script) == "True False\n<class 'typing_extensions.Doc'>\n"
 
 
 @pytest.mark.parametrize("table", [COMMANDS, IMAGE_COMMANDS, REGISTRY_COMMANDS])
@@ -66,7 +76,7 @@ def test_an_exception_becomes_a_sentence_and_an_exit_code(
     def fail(*arguments: object, **options: object) -> None:
         raise error
 
-    monkeypatch.setattr(program.root, "main", fail)
+    monkeypatch.setattr(commands.root, "main", fail)
     assert run_command_line(["run"]) == code
     told = capsys.readouterr().err
     for text in shown:
@@ -83,7 +93,7 @@ def test_an_error_shows_the_line_and_points_at_the_column(
     def fail(*arguments: object, **options: object) -> None:
         raise InputError("three is wrong", place=Place(str(file), 2, 6))
 
-    monkeypatch.setattr(program.root, "main", fail)
+    monkeypatch.setattr(commands.root, "main", fail)
     run_command_line(["run"])
     assert capsys.readouterr().err.splitlines() == [
         f"{file}:2:6: error: three is wrong",

@@ -5,11 +5,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from pipeyard.cli.build_contexts import Context, opened_context
 from pipeyard.cli.build_outputs import Output, parse_output
-from pipeyard.cli.image_places import registry_options
 from pipeyard.cli.start import become_builder, environment, pairs, settings_from, stopped_by_signals, working_folder
 from pipeyard.errors import InputError, PipeyardError
 
@@ -20,48 +17,8 @@ if TYPE_CHECKING:
     from pipeyard.threads import StopSignal
 
 
-class _WithBareOptions(click.Command):
-    """Options whose value can be left out, and is never the next word: that is CONTEXT."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        end = args.index("--") if "--" in args else len(args)
-        given = [f"{word}=true" if word in ("--provenance", "--sbom") else word for word in args[:end]]
-        return super().parse_args(ctx, [*given, *args[end:]])
-
-
-@click.command(cls=_WithBareOptions)
-@click.argument("context", metavar="CONTEXT")
-@click.option("-f", "--file", "dockerfile", metavar="FILE", help="The Dockerfile (default CONTEXT/Dockerfile).")
-@click.option("-t", "--tag", "tags", multiple=True, metavar="REF", help="Name of the result, [HOST/]REPOSITORY[:TAG].")
-@click.option("--target", default="", metavar="STAGE", help="Build this stage.")
-@click.option("--build-arg", "arguments", multiple=True, metavar="NAME[=VALUE]", help="Value of an ARG.")
-@click.option("--build-context", "contexts", multiple=True, metavar="NAME=PATH", help="A named context.")
-@click.option("--secret", "secrets", multiple=True, metavar="id=ID,src=FILE|env=NAME", help="A secret for RUN --mount.")
-@click.option("--ssh", "ssh", multiple=True, metavar="ID[=SOCKET|KEYFILE[,...]]", help="An ssh agent.")
-@click.option("--platform", "platforms", multiple=True, metavar="OS/ARCH[,...]", help="Platform of the result.")
-@click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help="A label of the image.")
-@click.option("--annotation", "annotations", multiple=True, metavar="NAME=VALUE", help="An annotation.")
-@click.option("--no-cache", is_flag=True, help="Run every step again.")
-@click.option("--no-cache-filter", "no_cache_filter", multiple=True, metavar="STAGE", help="Run these stages again.")
-@click.option("--push", is_flag=True, help="Push the result under its names.")
-@click.option("-o", "--output", "outputs", multiple=True, metavar="type=TYPE,dest=PATH", help="Where the result goes.")
-@click.option("--compression", type=click.Choice(["gzip", "zstd"]), default="gzip", help="Of the layers.")
-@click.option("--network", type=click.Choice(["default", "host", "none"]), default="default", help="Network of RUN.")
-@click.option("--add-host", "hosts", multiple=True, metavar="NAME:ADDRESS", help="A line of /etc/hosts for RUN.")
-@click.option("--allow", multiple=True, metavar="ENTITLEMENT", help="security.insecure: RUN may leave the sandbox.")
-@click.option("--memory", default="", metavar="BYTES", help="Most memory of a RUN (such as 512m).")
-@click.option("--cache-from", "caches_from", multiple=True, metavar="REF|type=local,src=FOLDER", help="Use a cache.")
-@click.option("--cache-to", "caches_to", multiple=True, metavar="REF|type=TYPE,...", help="Share the cache.")
-@click.option("--provenance", metavar="[=mode=min|max]", help="Attest how the image was made.")
-@click.option("--sbom", metavar="[=true|false]", help="Attest what is in the image.")
-@click.option("--check", "check_only", is_flag=True, help="Check the Dockerfile and build nothing.")
-@click.option("--progress", type=click.Choice(["auto", "plain", "json", "quiet"]), default="auto", help="On stderr.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress.")
-@click.option("--metadata-file", metavar="FILE", help="Write what was built, as JSON.")
-@click.option("--iidfile", metavar="FILE", help="Write the image's id.")
-@registry_options
-def command(**options: Any) -> int:
-    """Build an image from the Dockerfile in CONTEXT: a folder, a git URL, the URL of an archive, or - for stdin."""
+def build(options: dict[str, Any]) -> int:
+    """Carries the command out; `options` are those of `build_options`, and `context`."""
     from pipeyard.cli.build_caches import cache_targets
     from pipeyard.cli.terminal import observer_for
     from pipeyard.service.images import open_images
@@ -313,8 +270,12 @@ def _tell(options: dict[str, Any], built: "Built", *, to_stderr: bool) -> None:
         (working_folder() / options["metadata_file"]).write_text(json.dumps(document, indent=2) + "\n")
     for published in built.published:
         for reference in published.references:
-            click.echo(reference, err=to_stderr)
-    click.echo(built.digest, err=to_stderr)
+            _print(reference, to_stderr=to_stderr)
+    _print(built.digest, to_stderr=to_stderr)
+
+
+def _print(line: str, *, to_stderr: bool = False) -> None:
+    (sys.stderr if to_stderr else sys.stdout).write(f"{line}\n")
 
 
 def _check(options: dict[str, Any]) -> int:
@@ -330,5 +291,5 @@ def _check(options: dict[str, Any]) -> int:
         return error.exit_code
     show_problems(problems)
     if not problems:
-        click.echo("Check complete, no warnings found.")
+        _print("Check complete, no warnings found.")
     return 1 if problems else 0

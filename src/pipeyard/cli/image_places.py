@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from pipeyard.cli.build_options import REGISTRY_OPTIONS
+from pipeyard.cli.option_table import for_click
 from pipeyard.cli.start import environment, pairs, settings_from
 
 if TYPE_CHECKING:
@@ -27,13 +29,7 @@ STEP = "copy"
 
 def registry_options(command: Command) -> Command:
     """--registry-mirror and --insecure-registry, as `mirrors` and `insecure`."""
-    mirror = click.option(
-        "--registry-mirror", "mirrors", multiple=True, metavar="HOST=URL", help="Ask this mirror of a registry first."
-    )
-    insecure = click.option(
-        "--insecure-registry", "insecure", multiple=True, metavar="HOST", help="Speak plain HTTP, or TLS unverified."
-    )
-    return mirror(insecure(command))
+    return for_click(REGISTRY_OPTIONS)(command)
 
 
 @contextmanager

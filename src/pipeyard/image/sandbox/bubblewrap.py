@@ -98,7 +98,7 @@ class BubblewrapSandbox:
             if private.points.place(path, folder=True) != path:
                 raise SandboxError(f"{path} of the image is a symbolic link, where a RUN needs a folder")
         arguments = [
-            "--unshare-ipc", "--unshare-pid", "--unshare-uts", "--unshare-cgroup-try",
+            "--unshare-ipc", "--unshare-pid", "--as-pid-1", "--unshare-uts", "--unshare-cgroup-try",
             "--die-with-parent", "--new-session", "--hostname", command.hostname,
             "--bind", private.root, "/", "--proc", "/proc", "--dev", "/dev",
             "--perms", "1777", "--tmpfs", _SHARED_MEMORY, "--mqueue", "/dev/mqueue", "--ro-bind", "/sys", "/sys",

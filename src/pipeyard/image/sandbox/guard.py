@@ -120,7 +120,7 @@ class _Watcher:
             memory += (int(resident) - int(shared)) * page
         if self._limits.memory and memory > self._limits.memory:
             return "memory"
-        return "processes" if self._limits.processes and count > self._limits.processes + 1 else ""
+        return "processes" if self._limits.processes and count > self._limits.processes else ""
 
     def exceeded(self) -> Exceeded:
         return ""

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 from pipeyard.image.layers import Form, form_of_this_process
-from pipeyard.image.sandbox import capabilities, seccomp
+from pipeyard.image.sandbox import capabilities, landlock, seccomp
 from pipeyard.image.sandbox.contract import Command, Exit, Limits, Mount, Output, Root, SandboxError
 from pipeyard.image.sandbox.guard import Guard, guard_for
 from pipeyard.image.sandbox.overlay import PrivateMounts
@@ -151,6 +151,8 @@ class BubblewrapSandbox:
             visible = ["init", "--args", str(_memory_file("arguments", hidden, given, passed)), "--"]
             visible += [*([_SWITCH] if switched else []), *command.arguments]
             as_root = not command.uid
+            if not command.insecure:
+                landlock.confine()
             try:
                 process = subprocess.Popen(
                     visible, executable=self._program, stdin=stdin, stdout=out_child, stderr=out_child,

@@ -8,6 +8,8 @@ from functools import cache
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUSER = 0x10000000
 
+PR_SET_NO_NEW_PRIVS = 38
+
 _OPENAT2 = 437  # the same on every architecture
 _RESOLVE_NO_MAGICLINKS, _RESOLVE_IN_ROOT = 0x02, 0x10
 

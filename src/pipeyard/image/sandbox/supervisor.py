@@ -11,11 +11,11 @@ import signal
 import time
 from typing import Literal, NoReturn
 
-from pipeyard.image.sandbox import capabilities, seccomp
+from pipeyard.image.sandbox import capabilities, landlock, seccomp
 from pipeyard.image.sandbox.contract import DEFAULT_PATH, Command, Exit, Limits, SandboxError
-from pipeyard.image.sandbox.kernel import prctl
+from pipeyard.image.sandbox.kernel import PR_SET_NO_NEW_PRIVS, prctl
 
-_PR_SET_SECCOMP, _PR_CAPBSET_DROP, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 22, 24, 36, 38
+_PR_SET_SECCOMP, _PR_CAPBSET_DROP, _PR_SET_CHILD_SUBREAPER = 22, 24, 36
 _LAST_CAPABILITY = 63
 # In a chroot these two are ways out: a second chroot, and the device of the disk.
 _ALLOWED = frozenset(capabilities.DEFAULT) - {"CAP_SYS_CHROOT", "CAP_MKNOD", "CAP_SETPCAP"}
@@ -117,11 +117,12 @@ def _become(tree: str, command: Command) -> NoReturn:
         os.chdir("/")
         os.chdir(command.folder or "/")
         if not command.insecure:
+            landlock.confine()
             _confine()
         os.setgroups(command.groups)
         os.setresgid(command.gid, command.gid, command.gid)
         os.setresuid(command.uid, command.uid, command.uid)
-        prctl(_PR_SET_NO_NEW_PRIVS, 1)
+        prctl(PR_SET_NO_NEW_PRIVS, 1)
         if not command.insecure:
             _load_filter()
         os.closerange(3, 1 << 16)

@@ -3,18 +3,17 @@
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.config import Config
 from botocore.exceptions import ClientError
-from botocore.session import Session
 
 from tests.journeys.projects import DECLARATION, Project, make_project
-from tests.journeys.yard import Yard, ended, free_port, until_open
+from tests.journeys.serving import Server, serving, until
+from tests.journeys.yard import Yard
 from tests.source.git_repositories import commit
 
 PIPELINE: dict[str, Any] = DECLARATION["pipeline"]
@@ -24,15 +23,8 @@ SLOW = "FROM {base}\nCOPY names.txt /names\nRUN sleep 4; cat /names > /copied\n"
 class Client:
     """A real client of a server; what boto3 gives, and waiting."""
 
-    def __init__(self, port: int) -> None:
-        self.api = Session().create_client(
-            "codepipeline",
-            region_name="us-east-1",
-            endpoint_url=f"http://127.0.0.1:{port}",
-            aws_access_key_id="AKIAEXAMPLE",
-            aws_secret_access_key="secret",
-            config=Config(retries={"total_max_attempts": 1}),
-        )
+    def __init__(self, server: Server) -> None:
+        self.api = server.client("codepipeline")
 
     def execution(self, execution_id: str) -> dict[str, Any]:
         asked = {"pipelineName": "app-pipeline", "pipelineExecutionId": execution_id}
@@ -40,18 +32,9 @@ class Client:
         return found
 
     def until(self, execution_id: str, *wanted: str) -> Any:
-        return self.until_true(
+        return until(
             lambda: ((found := self.execution(execution_id))["status"] in wanted and found) or None, execution_id
         )
-
-    def until_true(self, look: Callable[[], Any], what: str) -> Any:
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            if found := look():
-                return found
-            time.sleep(0.1)
-        state = self.api.get_pipeline_state(name="app-pipeline")["stageStates"]
-        raise AssertionError(f"{what} did not come about: {state}")
 
     def action(self, name: str) -> dict[str, Any]:
         states = self.api.get_pipeline_state(name="app-pipeline")["stageStates"]
@@ -61,21 +44,14 @@ class Client:
 
 
 @contextmanager
-def serving(yard: Yard, project: Project, **settings: str) -> "Iterator[tuple[Client, Any]]":
-    port = free_port()
-    given = {
-        "PIPEYARD_ACCESS_KEYS": "AKIAEXAMPLE:secret",
-        "PIPEYARD_CONNECTIONS": f"team/app={project.repository}",
-        **settings,
-    }
-    with ended(yard.start("serve", "--port", str(port), **given)) as process:
-        until_open(port, process)
-        yield Client(port), process
+def serving_project(yard: Yard, project: Project, **settings: str) -> "Iterator[tuple[Client, Any]]":
+    with serving(yard, **{"PIPEYARD_CONNECTIONS": f"team/app={project.repository}", **settings}) as server:
+        yield Client(server), server.process
 
 
 def test_a_pipeline_made_through_the_api_runs_at_once_and_publishes_its_image(yard: Yard) -> None:
     project = make_project(yard.folder, yard.publish_base())
-    with serving(yard, project) as (client, _):
+    with serving_project(yard, project) as (client, _):
         client.api.create_pipeline(pipeline=PIPELINE)
         (first,) = client.api.list_pipeline_executions(pipelineName="app-pipeline")["pipelineExecutionSummaries"]
         assert first["trigger"] == {
@@ -97,7 +73,7 @@ def test_an_execution_takes_the_revision_and_the_variables_that_it_was_started_w
         "variables": [{"name": "Tag"}],
         "stages": [PIPELINE["stages"][0], {"name": "Build", "actions": [image]}],
     }
-    with serving(yard, project) as (client, _):
+    with serving_project(yard, project) as (client, _):
         client.api.create_pipeline(pipeline=pipeline)  # Tag has no value: nothing starts
         assert client.api.list_pipeline_executions(pipelineName="app-pipeline")["pipelineExecutionSummaries"] == []
         asked: dict[str, Any] = {
@@ -122,13 +98,13 @@ def test_an_execution_takes_the_revision_and_the_variables_that_it_was_started_w
 
 def test_a_server_that_is_killed_in_an_action_is_continued_by_the_next_one(yard: Yard) -> None:
     project = make_project(yard.folder, yard.publish_base(), SLOW)
-    with serving(yard, project) as (client, process):
+    with serving_project(yard, project) as (client, process):
         client.api.create_pipeline(pipeline=PIPELINE)
-        client.until_true(lambda: client.action("Image").get("status") == "InProgress", "the build")
+        until(lambda: client.action("Image").get("status") == "InProgress", "the build")
         time.sleep(0.5)
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
-    with serving(yard, project) as (client, _):
+    with serving_project(yard, project) as (client, _):
         (only,) = client.api.list_pipeline_executions(pipelineName="app-pipeline")["pipelineExecutionSummaries"]
         assert only["status"] == "InProgress"
         client.until(only["pipelineExecutionId"], "Succeeded")
@@ -137,13 +113,13 @@ def test_a_server_that_is_killed_in_an_action_is_continued_by_the_next_one(yard:
 
 def test_a_server_that_is_told_to_end_leaves_its_work_to_the_next_one(yard: Yard) -> None:
     project = make_project(yard.folder, yard.publish_base(), SLOW)
-    with serving(yard, project) as (client, process):
+    with serving_project(yard, project) as (client, process):
         client.api.create_pipeline(pipeline=PIPELINE)
-        client.until_true(lambda: client.action("Image").get("status") == "InProgress", "the build")
+        until(lambda: client.action("Image").get("status") == "InProgress", "the build")
         process.terminate()
         _, said = process.communicate(timeout=30)
         assert process.returncode == 0, said
-    with serving(yard, project) as (client, _):
+    with serving_project(yard, project) as (client, _):
         (only,) = client.api.list_pipeline_executions(pipelineName="app-pipeline")["pipelineExecutionSummaries"]
         client.until(only["pipelineExecutionId"], "Succeeded")
 
@@ -156,14 +132,14 @@ def test_a_failed_stage_is_retried_and_an_approved_one_is_rolled_back(yard: Yard
     }
     pipeline = {**PIPELINE, "stages": [*PIPELINE["stages"], {"name": "Release", "actions": [ask]}]}
     answer = {"pipelineName": "app-pipeline", "stageName": "Release", "actionName": "Ask"}
-    with serving(yard, project, PIPEYARD_START_ON_CREATE="false") as (client, _):
+    with serving_project(yard, project, PIPEYARD_START_ON_CREATE="false") as (client, _):
         client.api.create_pipeline(pipeline=pipeline)
         assert client.api.list_pipeline_executions(pipelineName="app-pipeline")["pipelineExecutionSummaries"] == []
         started = client.api.start_pipeline_execution(name="app-pipeline")["pipelineExecutionId"]
         release = {"pipelineName": "app-pipeline", "stageName": "Release"}
 
         def reply(status: str) -> None:
-            token = client.until_true(lambda: client.action("Ask").get("token"), "the question")
+            token = until(lambda: client.action("Ask").get("token"), "the question")
             client.api.put_approval_result(**answer, token=token, result={"summary": "seen", "status": status})
 
         reply("Rejected")
@@ -178,15 +154,15 @@ def test_a_failed_stage_is_retried_and_an_approved_one_is_rolled_back(yard: Yard
         back = client.api.rollback_stage(**release, targetPipelineExecutionId=started)["pipelineExecutionId"]
         assert client.execution(back)["trigger"]["triggerType"] == "ManualRollback"
         assert client.execution(back)["rollbackMetadata"] == {"rollbackTargetPipelineExecutionId": started}
-        client.until_true(lambda: client.action("Ask").get("token"), "the question of the rollback")
+        until(lambda: client.action("Ask").get("token"), "the question of the rollback")
         client.api.stop_pipeline_execution(pipelineName="app-pipeline", pipelineExecutionId=back, abandon=True)
         client.until(back, "Stopped")
 
 
 def test_sources_that_nothing_stands_for_fail_the_execution_with_what_to_do(yard: Yard, tmp_path: Path) -> None:
     project = Project(tmp_path, "", tmp_path, tmp_path, tmp_path)
-    with serving(yard, project, PIPEYARD_CONNECTIONS="") as (client, _):
+    with serving_project(yard, project, PIPEYARD_CONNECTIONS="") as (client, _):
         client.api.create_pipeline(pipeline=PIPELINE)
-        client.until_true(lambda: client.action("Checkout").get("status") == "Failed", "the failure")
+        until(lambda: client.action("Checkout").get("status") == "Failed", "the failure")
         told = client.action("Checkout")["errorDetails"]["message"]
         assert "nothing stands for the repository team/app" in told

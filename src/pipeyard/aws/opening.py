@@ -11,9 +11,13 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from pipeyard.aws.codebuild.builds import end_builds_of
+from pipeyard.aws.codebuild.carrying import BuildCarrier
+from pipeyard.aws.codebuild.projects import project_named
 from pipeyard.aws.endpoint import respond
 from pipeyard.aws.front import front
 from pipeyard.aws.identities import AccessKeys, new_key_id
+from pipeyard.aws.logstreams import LogStreams
 from pipeyard.aws.parts import BuildRunner, Parts
 from pipeyard.aws.protocols import is_aws
 from pipeyard.aws.records import Records
@@ -26,11 +30,13 @@ from pipeyard.settings import Settings
 
 if TYPE_CHECKING:
     from pipeyard.engine import Engine
+    from pipeyard.service.project_builds import ProjectBuilds
 
 
 class Opened(Struct, frozen=True, kw_only=True):
     verify: Verify  # the registry takes ECR's passwords with it
     wrap: Callable[[App], App]
+    engine: "Callable[[], Engine]"  # of who carries executions out, or of one that only asks
     credentials: Path | None  # where the access key is that was made, because the settings have none
 
 
@@ -42,11 +48,13 @@ def open_endpoint(
     scheme: str = "http",
     sparse: bool = True,
     run_build: BuildRunner | None = None,
-    engine: "Callable[[], Engine] | None" = None,
+    environ: Mapping[str, str] | None = None,
 ) -> Opened:
     """`sparse` as for the registry. What is opened is closed, and builds are stopped, with `lifetime`.
 
-    `engine` is of who carries executions out; without one, executions that are started wait for another process.
+    With `environ` this process carries out executions and builds, those of a killed server included; it is where
+    credentials and proxies are looked up. Without it, executions that are started wait for another process, and
+    builds are `run_build`'s.
     """
     folder = settings.home / "aws"
     credentials = folder / "credentials" if not settings.access_keys else None
@@ -57,6 +65,16 @@ def open_endpoint(
     )
     records = Records(folder / "records.sqlite")
     lifetime.callback(records.close)
+    logs = LogStreams(folder / "logs", store.now_ms)
+    engine, server = _engine_once(settings, store, lifetime), ""
+    if environ is not None:
+        from pipeyard.service.executions import carried_out
+
+        engine = lifetime.enter_context(
+            carried_out(settings, environ, store, projects=lambda name: project_named(records, name, settings.region))
+        )
+        server = _joined(settings, records, store, lifetime)
+        run_build = _carrier(settings, environ, store, logs, lifetime)
     running = RunningBuilds()
     lifetime.callback(running.stop_all)
     parts = Parts(
@@ -71,7 +89,9 @@ def open_endpoint(
         sparse=sparse,
         run_build=run_build,
         running=running,
-        engine=engine or _engine_once(settings, store, lifetime),
+        server=server,
+        logs=logs,
+        engine=engine,
         start_on_create=settings.start_on_create,
     )
 
@@ -84,7 +104,47 @@ def open_endpoint(
         verify=verify,
         wrap=lambda registry: front(registry, is_aws, lambda call: respond(parts, call)),
         credentials=credentials,
+        engine=engine,
     )
+
+
+def _joined(settings: Settings, records: Records, store: ContentStore, lifetime: ExitStack) -> str:
+    """This process among the servers of the home; the builds of those that died are told to be over."""
+    from pipeyard.engine.roll import LockedRoll
+
+    roll, server = LockedRoll(settings.home / "aws" / "servers"), str(uuid.uuid4())
+    roll.join(server)
+    lifetime.callback(lambda: roll.leave(work_remains=False))
+    for dead in roll.dead():
+        end_builds_of(records, dead, store.now_ms())
+    return server
+
+
+def _carrier(
+    settings: Settings, environ: Mapping[str, str], store: ContentStore, logs: LogStreams, lifetime: ExitStack
+) -> BuildRunner:
+    lock = threading.Lock()
+    held = lifetime.enter_context(ExitStack())  # left after the builds that use what it holds
+    found: list[ProjectBuilds] = []
+
+    def builds() -> "ProjectBuilds":
+        with lock:
+            if not found:
+                from pipeyard.service.buckets import Buckets
+                from pipeyard.service.builds import Builds
+                from pipeyard.service.ecr import session_clients
+                from pipeyard.service.images import open_images
+                from pipeyard.service.project_builds import ProjectBuilds
+
+                images = held.enter_context(open_images(settings, environ, store))
+                clients = session_clients()
+                buckets = Buckets(settings, lambda: clients("s3", settings.region))
+                found.append(ProjectBuilds(Builds(images, environ), buckets, settings))
+            return found[0]
+
+    carrier = BuildCarrier(settings, builds, logs, store.now_ms)
+    lifetime.callback(carrier.close)
+    return carrier
 
 
 def _engine_once(settings: Settings, store: ContentStore, lifetime: ExitStack) -> Callable[[], "Engine"]:

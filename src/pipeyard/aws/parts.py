@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from pipeyard.aws.identities import AccessKeys
+from pipeyard.aws.logstreams import LogStreams
 from pipeyard.aws.records import Records
 from pipeyard.aws.running import RunningBuilds
 from pipeyard.registry.store import ContentStore
@@ -20,6 +21,8 @@ class StartedBuild(Struct, frozen=True, kw_only=True):
     build: dict[str, Any]
     project: dict[str, Any]  # as it was when the build began
     region: str
+    artifacts: dict[str, Any]  # as declared or overridden: where the build's files go
+    secondary_artifacts: list[dict[str, Any]] = []
     update: Callable[[dict[str, Any]], None]
     """Merges members of the API's Build (phases, currentPhase, buildStatus, ...) into what BatchGetBuilds tells."""
 
@@ -41,5 +44,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     sparse: bool = True  # PutImage before its layers, as for the registry
     run_build: BuildRunner | None = None  # without one every build fails at once, and says so
     running: RunningBuilds
+    server: str = ""  # this process among the servers of the home: whose builds are lost when it dies
+    logs: LogStreams
     engine: Callable[[], "Engine"]  # waits for one that is still opening
     start_on_create: bool = True  # CreatePipeline starts the first execution

@@ -61,6 +61,14 @@ class Records:
             ).fetchall()
         return [(row[0], msgspec.json.decode(row[1], type=kind)) for row in rows]
 
+    def everywhere(self, kind: type[Kept]) -> list[tuple[str, str, Kept]]:
+        """Region, name and document, in the order in which they were first put."""
+        with self._open() as db:
+            rows = db.execute(
+                "SELECT region, name, document FROM record WHERE kind = ? ORDER BY number", (kind.__name__,)
+            ).fetchall()
+        return [(row[0], row[1], msgspec.json.decode(row[2], type=kind)) for row in rows]
+
     def put(self, region: str, name: str, document: Struct) -> None:
         with self._open() as db:
             db.execute(

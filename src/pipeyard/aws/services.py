@@ -35,6 +35,7 @@ SERVICES = (
         signing_name="codepipeline",
         invalid="ValidationException",
     ),
+    Service(name="logs", target="Logs_20140328", signing_name="logs", invalid="InvalidParameterException"),
     Service(
         name="sts",
         signing_name="sts",

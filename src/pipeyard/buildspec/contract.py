@@ -69,7 +69,8 @@ class Identity(Struct, frozen=True, kw_only=True):
     initiator: str = "pipeyard"
     number: int = 1
     start_ms: int = 0
-    source_version: str = ""
+    source_version: str = ""  # as it was asked for
+    resolved_version: str = ""  # the commit that it was; empty: as asked for
     source_url: str = ""
     batch_identifier: str = ""
 
@@ -151,7 +152,12 @@ class BuildWish(Struct, frozen=True, kw_only=True):
     variables: Mapping[str, tuple[str, str]] = {}
     publish: str = "embedded"
     timeout_s: float = 0
+    build_id: str = ""  # empty: a new one
+    number: int = 1
+    region: str = ""  # empty: the settings'
     source_version: str = ""
+    resolved_version: str = ""
+    source_url: str = ""
     created_s: int = 0  # the commit's time; images clamp to it
     initiator: str = "pipeyard"
     batch: bool = False

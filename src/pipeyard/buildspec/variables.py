@@ -31,7 +31,7 @@ def service_variables(identity: Identity, image: str, secondary: tuple[str, ...]
         "CODEBUILD_INITIATOR": identity.initiator,
         "CODEBUILD_LOG_PATH": identity.build_id,
         "CODEBUILD_PROJECT_ARN": f"arn:aws:codebuild:{identity.region}:{identity.account}:project/{identity.project}",
-        "CODEBUILD_RESOLVED_SOURCE_VERSION": identity.source_version,
+        "CODEBUILD_RESOLVED_SOURCE_VERSION": identity.resolved_version or identity.source_version,
         "CODEBUILD_SOURCE_REPO_URL": identity.source_url,
         "CODEBUILD_SOURCE_VERSION": identity.source_version,
         "CODEBUILD_SRC_DIR": SOURCE_FOLDER,

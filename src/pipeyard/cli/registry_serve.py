@@ -95,12 +95,12 @@ def serve_registry(
         if with_aws:
             # By name, as the table of commands: the front doors do not know each other.
             from pipeyard.service.arrivals import following
-            from pipeyard.service.executions import carried_out
 
             aws = importlib.import_module("pipeyard.aws.opening")
-            engine = parts.enter_context(carried_out(settings, environment(), store))
-            parts.enter_context(following(settings, store, engine))
-            endpoint = aws.open_endpoint(settings, store, parts, scheme=scheme, sparse=not require_blobs, engine=engine)
+            endpoint = aws.open_endpoint(
+                settings, store, parts, scheme=scheme, sparse=not require_blobs, environ=environment()
+            )
+            parts.enter_context(following(settings, store, endpoint.engine))
             if endpoint.credentials is not None:
                 click.echo(f"AWS access key in {endpoint.credentials} (AWS_SHARED_CREDENTIALS_FILE)", err=True)
         access = Access(

@@ -71,13 +71,19 @@ class Builds:
         return read_buildspec(file.read_text(encoding="utf-8", errors="replace"), str(file))
 
     def _single(self, spec: Buildspec, wish: BuildWish, workspace: Path, observe: Observer, stop: StopSignal) -> Build:
+        with self.machine(wish.environment, workspace, stop, observe) as machine:
+            return self.run_in(machine, spec, wish, workspace, observe, stop)
+
+    def run_in(
+        self, machine: Machine, spec: Buildspec, wish: BuildWish, workspace: Path, observe: Observer, stop: StopSignal
+    ) -> Build:
+        """One build, no batch, in a machine of `machine`. Raises as `run` does."""
         declared, hidden = declared_variables(spec.env, self._parameter, self._secret)
         given, also_hidden = resolved(wish.variables, self._parameter, self._secret)
         workspace.mkdir(parents=True, exist_ok=True)
         own_stop = StopSignal(stop)
         try:
             with ExitStack() as held:
-                machine = held.enter_context(self._machine(wish, workspace, own_stop, observe))
                 engine = held.enter_context(docker_engine(self._images, wish.publish, wish.created_s, own_stop))
                 token = randomness.token_hex(24)
                 aws = self._aws_variables(wish)
@@ -152,17 +158,18 @@ class Builds:
         )
 
     @contextmanager
-    def _machine(self, wish: BuildWish, workspace: Path, stop: Stop, observe: Observer) -> Iterator[Machine]:
-        name = self.environment(wish.environment)
+    def machine(self, environment: str, workspace: Path, stop: Stop, observe: Observer) -> Iterator[Machine]:
+        """What an environment's name stands for, for the block. Raises InputError, RegistryError, SandboxError."""
+        name = self.environment(environment)
         if name == HOST:
             user_home = workspace / "user-home"
-            user_home.mkdir()
+            user_home.mkdir(parents=True)
             yield host_machine(self._settings.home, self._environ, user_home)
             return
         with image_machine(
             self._images, parse_reference(name), self._images.origin(stop, observe), stop, observe
         ) as machine:
-            yield structs.replace(machine, name=wish.environment)
+            yield structs.replace(machine, name=environment)
 
     def environment(self, name: str) -> str:
         """`host`, or the image that the settings have for an environment. Raises InputError for one of AWS's own.
@@ -185,12 +192,15 @@ class Builds:
     def _identity(self, wish: BuildWish) -> Identity:
         return Identity(
             project=wish.project,
-            build_id=str(uuid.uuid4()),
-            region=self._settings.region,
+            build_id=wish.build_id or str(uuid.uuid4()),
+            number=wish.number,
+            region=wish.region or self._settings.region,
             account=self._settings.account_id,
             initiator=wish.initiator,
             start_ms=int(time.time() * 1000),
             source_version=wish.source_version,
+            resolved_version=wish.resolved_version,
+            source_url=wish.source_url,
             batch_identifier=wish.batch_identifier,
         )
 

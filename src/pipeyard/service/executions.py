@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from pipeyard.files import private_folder
 from pipeyard.progress import Observer, ignore
 from pipeyard.registry.store import ContentStore
+from pipeyard.service.projects import Projects, no_projects
 from pipeyard.settings import Settings, sqlite_url
 
 if TYPE_CHECKING:
@@ -89,20 +90,26 @@ def start_execution(
 
 @contextmanager
 def carried_out(
-    settings: Settings, environ: Mapping[str, str], store: ContentStore, observe: Observer = ignore
+    settings: Settings,
+    environ: Mapping[str, str],
+    store: ContentStore,
+    observe: Observer = ignore,
+    *,
+    projects: Projects = no_projects,
 ) -> "Iterator[Callable[[], Engine]]":
     """Carries out, for the block, what nobody else does of this home's executions, those of a killed server included.
 
     What is given gives the engine: at once, or after the second that it takes to open, in a thread of its own; it
-    raises what kept it from opening. `store` is where actions publish when they publish here. Leaving the block stops
-    the actions and leaves them to the next process that carries out.
+    raises what kept it from opening. `store` is where actions publish when they publish here; `projects` finds
+    CodeBuild projects that neither the definition nor the settings have. Leaving the block stops the actions and leaves
+    them to the next process that carries out.
     """
     opened: Future[Engine] = Future()
     over = threading.Event()
 
     def hold() -> None:
         try:
-            with open_engine(settings, environ, observe, lives_on=True, store=store) as engine:
+            with open_engine(settings, environ, observe, lives_on=True, store=store, projects=projects) as engine:
                 opened.set_result(engine)
                 over.wait()
         except BaseException as error:  # noqa: BLE001 - the thread's boundary: raised again where somebody asks
@@ -128,6 +135,7 @@ def open_engine(
     lives_on: bool,
     store: ContentStore | None = None,
     notify: Notice | None = None,
+    projects: Projects = no_projects,
 ) -> "Iterator[Engine]":
     """An engine that performs actions in this process with the parts of the settings. `lives_on` as for Engine."""
     from pipeyard.engine.dispatch import DbosDriver
@@ -150,7 +158,7 @@ def open_engine(
                 new_id=new_id,
                 driver=DbosDriver(sqlite_url(home / "dispatch.sqlite") if embedded else settings.database),
                 roll=roll,
-                perform=Performer(settings, images, observe, environ),
+                perform=Performer(settings, images, observe, environ, projects),
                 notify=lambda pipeline, approval: notify(engine, pipeline, approval) if notify else None,
                 lives_on=lives_on,
             )

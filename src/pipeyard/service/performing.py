@@ -12,6 +12,7 @@ from pipeyard.progress import Observer, StepEnded, StepStarted, masking
 from pipeyard.service.choices import Choices, read_choices
 from pipeyard.service.images import Images
 from pipeyard.service.logs import action_log, both
+from pipeyard.service.projects import Projects, no_projects
 from pipeyard.service.toolbox import ActionArtifacts, Toolbox, workspace
 from pipeyard.settings import Settings
 from pipeyard.threads import StopSignal
@@ -22,7 +23,15 @@ _SHOWN_LINES = 20  # of the output of a command that failed
 class Performer:
     """The engine's Perform. Safe for any number of threads; the same request may come again after a crash."""
 
-    def __init__(self, settings: Settings, images: Images, observe: Observer, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        images: Images,
+        observe: Observer,
+        environ: Mapping[str, str],
+        projects: Projects = no_projects,
+    ) -> None:
+        self._projects = projects
         self._settings = settings
         self._images = images
         self._observe = observe
@@ -49,6 +58,7 @@ class Performer:
                 observe=observe,
                 stop=stop,
                 environ=self._environ,
+                projects=self._projects,
             )
             observe(StepStarted(action_id, f"{request.stage} / {request.action}  {request.type_id.provider}"))
             try:

@@ -12,11 +12,12 @@ from msgspec import Struct, structs
 from pipeyard.actions.contract import ActionRequest, Artifact, ImageBuild, Published, SourceImage
 from pipeyard.artifacts import FolderArtifacts
 from pipeyard.buildspec.contract import Build, BuildWish
-from pipeyard.definition.model import CodeBuildProject, EnvironmentVariable
+from pipeyard.definition.model import CodeBuildProject
 from pipeyard.errors import InputError
 from pipeyard.progress import Observer, within
 from pipeyard.service.choices import Choices
 from pipeyard.service.images import Images
+from pipeyard.service.projects import Projects, no_projects, project_of_settings
 from pipeyard.settings import Settings
 from pipeyard.source import GitOrigin, parse_origin
 from pipeyard.threads import StopSignal
@@ -55,6 +56,7 @@ class Toolbox:
         observe: Observer,
         stop: StopSignal,
         environ: Mapping[str, str],
+        projects: Projects = no_projects,
     ) -> None:
         self.settings = settings
         self.artifacts = artifacts
@@ -64,6 +66,7 @@ class Toolbox:
         self.git_mirrors = settings.home / "git"
         self._images = images
         self._environ = environ
+        self._projects = projects
         self._choices = choices
 
     def git_origin(self, request: ActionRequest, repository: str, connection_arn: str, branch: str) -> GitOrigin:
@@ -136,19 +139,7 @@ class Toolbox:
         return Builds(self._images, self._environ).run(wanted, self.workspace / "build", observe, self.stop)
 
     def project(self, name: str) -> CodeBuildProject | None:
-        declared = self.settings.projects.get(name)
-        if declared is None:
-            return None
-        return CodeBuildProject(
-            name=name,
-            image=declared.image,
-            privileged_mode=declared.privileged,
-            environment_variables=[
-                EnvironmentVariable(name=key, value=value) for key, value in declared.variables.items()
-            ],
-            buildspec=declared.buildspec or None,
-            timeout_in_minutes=declared.timeout_minutes,
-        )
+        return project_of_settings(self.settings, name) or self._projects(name)
 
 
 @contextmanager

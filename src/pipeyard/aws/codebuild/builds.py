@@ -1,5 +1,6 @@
 """Builds: started from a project and overrides, watched, stopped. Who carries them out is `parts.run_build`."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from msgspec import Struct, structs
@@ -8,6 +9,7 @@ from pipeyard.aws.arns import arn
 from pipeyard.aws.codebuild.projects import ProjectRecord, demand_project, hundred, invalid
 from pipeyard.aws.identities import Caller
 from pipeyard.aws.parts import Parts, StartedBuild
+from pipeyard.aws.records import Records
 from pipeyard.aws.refusals import AwsError
 
 _TOKEN_MS = (
@@ -48,6 +50,7 @@ _BUILD = {  # member of the build: override, then member of the project
 class BuildRecord(Struct, frozen=True, kw_only=True):
     document: dict[str, Any]  # the API's Build
     request: dict[str, Any] = {}  # the StartBuild that made it, for RetryBuild
+    server: str = ""  # the process that carries it out
 
 
 def start_build(parts: Parts, caller: Caller, request: dict[str, Any]) -> dict[str, Any]:
@@ -56,9 +59,10 @@ def start_build(parts: Parts, caller: Caller, request: dict[str, Any]) -> dict[s
         if earlier := _of_token(parts, caller, request):
             return {"build": earlier}
         name = record.document["name"]
+        _demand_startable(parts, caller, record, request)
         parts.records.put(caller.region, name, structs.replace(record, builds=record.builds + 1))
         build = _begun(parts, caller, request, record)
-        parts.records.put(caller.region, build["id"], BuildRecord(document=build, request=request))
+        parts.records.put(caller.region, build["id"], BuildRecord(document=build, request=request, server=parts.server))
     if parts.run_build is None:
         _update(parts, caller.region, build["id"], _without_runner(build, parts.now_ms()))
         return {"build": build}
@@ -66,6 +70,8 @@ def start_build(parts: Parts, caller: Caller, request: dict[str, Any]) -> dict[s
         build=build,
         project=record.document,
         region=caller.region,
+        artifacts=request.get("artifactsOverride", record.document["artifacts"]),
+        secondary_artifacts=request.get("secondaryArtifactsOverride", record.document.get("secondaryArtifacts", [])),
         update=lambda changes: _update(parts, caller.region, build["id"], changes),
     )
     try:
@@ -176,6 +182,7 @@ def _begun(parts: Parts, caller: Caller, request: dict[str, Any], record: Projec
         ],
         "source": _overridden(project["source"], _SOURCE, request),
         "artifacts": {"location": _artifact_location(caller, artifacts)},
+        "logs": _logs(caller, request.get("logsConfigOverride", project.get("logsConfig", {})), build_id),
         "environment": {**environment, "environmentVariables": list(variables.values())},
         "initiator": caller.identity.arn_resource,
         "vpcConfig": project.get("vpcConfig"),
@@ -183,6 +190,68 @@ def _begun(parts: Parts, caller: Caller, request: dict[str, Any], record: Projec
         **{key: request.get(override, project.get(key)) for key, override in _BUILD.items()},
     }
     return {key: value for key, value in build.items() if value is not None}
+
+
+def _logs(caller: Caller, config: dict[str, Any], build_id: str) -> dict[str, Any]:
+    """Where the build's lines are: a stream that GetLogEvents knows, whatever else the project wants."""
+    project, _, own = build_id.partition(":")
+    wanted = config.get("cloudWatchLogs", {})
+    group = wanted.get("groupName", f"/aws/codebuild/{project}")
+    stream = f"{wanted['streamName']}/{own}" if wanted.get("streamName") else own
+    return {
+        "groupName": group,
+        "streamName": stream,
+        "cloudWatchLogsArn": arn("logs", caller.region, caller.account, f"log-group:{group}:log-stream:{stream}"),
+        "cloudWatchLogs": {"status": "ENABLED", "groupName": group, "streamName": stream},
+    }
+
+
+def _demand_startable(parts: Parts, caller: Caller, record: ProjectRecord, request: dict[str, Any]) -> None:
+    """What the service refuses to start. Raises AwsError (InvalidInputException, AccountLimitExceededException)."""
+    project = record.document
+    source = request.get("sourceTypeOverride", project["source"]["type"])
+    if request.get("artifactsOverride", project["artifacts"])["type"] == "CODEPIPELINE":
+        raise invalid("ArtifactsOverride must be set when using artifacts type CodePipelines")
+    if source == "CODEPIPELINE":
+        raise invalid("SourceTypeOverride must be set when using source type CodePipelines")
+    if source == "NO_SOURCE" and not request.get("buildspecOverride", project["source"].get("buildspec")):
+        raise invalid("Project source type NO_SOURCE requires a buildspec")
+    limit = project.get("concurrentBuildLimit")
+    if limit is not None and sum(_in_progress(parts, caller.region, project["name"])) >= limit:
+        raise AwsError(
+            "AccountLimitExceededException", f"Cannot have more than {limit} builds in queue for the project"
+        )
+
+
+def _in_progress(parts: Parts, region: str, project: str) -> Iterable[bool]:
+    for _, build in parts.records.all(BuildRecord, region):
+        yield build.document["projectName"] == project and not build.document["buildComplete"]
+
+
+def end_builds_of(records: Records, server: str, now_ms: int) -> None:
+    """The builds that a server was killed in are over: nobody knows how far they came."""
+    for region, name, record in records.everywhere(BuildRecord):
+        if record.document["buildComplete"] or record.server != server:
+            continue
+        phases = [
+            phase
+            if "endTime" in phase
+            else {
+                **phase,
+                "phaseStatus": "FAULT",
+                **_ended(phase["startTime"], now_ms),
+                "contexts": [{"statusCode": "INTERNAL_SERVICE_ERROR", "message": "the server that ran it has ended"}],
+            }
+            for phase in record.document["phases"]
+        ]
+        ended = {
+            "buildStatus": "FAULT",
+            "buildComplete": True,
+            "currentPhase": "COMPLETED",
+            "endTime": now_ms,
+            "phases": [*phases, {"phaseType": "COMPLETED", "startTime": now_ms}],
+        }
+        records.put(region, name, structs.replace(record, document={**record.document, **ended}))
 
 
 def _of_token(parts: Parts, caller: Caller, request: dict[str, Any]) -> dict[str, Any] | None:

@@ -9,7 +9,9 @@ from pipeyard.aws.arns import arn
 from pipeyard.aws.identities import Caller
 from pipeyard.aws.pages import BadToken, page
 from pipeyard.aws.parts import Parts
+from pipeyard.aws.records import Records
 from pipeyard.aws.refusals import AwsError
+from pipeyard.definition.model import CodeBuildProject, EnvironmentVariable
 
 PAGE = 100  # API: results come in hundreds, and callers have no say in it
 _ROLE = re.compile(r"arn:aws[a-z-]*:iam::(?P<account>[0-9]{12}):role/.+")
@@ -96,6 +98,28 @@ def demand_project(
     if record is None:
         raise AwsError("ResourceNotFoundException", message.format(arn=project_arn(caller, bare)))
     return record
+
+
+def project_named(records: Records, name: str, region: str) -> CodeBuildProject | None:
+    """A project as the CodeBuild action of a pipeline needs it; of a region when it has one of that name."""
+    bare = name.rpartition(":project/")[2]
+    found = records.get(ProjectRecord, region, bare) or next(
+        (record for _, each, record in records.everywhere(ProjectRecord) if each == bare), None
+    )
+    if found is None:
+        return None
+    environment = found.document["environment"]
+    return CodeBuildProject(
+        name=bare,
+        image=environment["image"],
+        privileged_mode=environment.get("privilegedMode", False),
+        environment_variables=[
+            EnvironmentVariable(name=each["name"], value=each["value"], type=each.get("type", "PLAINTEXT"))
+            for each in environment.get("environmentVariables", ())
+        ],
+        buildspec=found.document["source"].get("buildspec"),
+        timeout_in_minutes=found.document["timeoutInMinutes"],
+    )
 
 
 def project_arn(caller: Caller, name: str) -> str:

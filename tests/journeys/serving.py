@@ -34,10 +34,10 @@ class Server:
 
 
 @contextmanager
-def serving(yard: Yard, **settings: str) -> Iterator[Server]:
+def serving(yard: Yard, *arguments: str, **settings: str) -> Iterator[Server]:
     port = free_port()
     given = {"PIPEYARD_ACCESS_KEYS": f"{KEY}:{SECRET}", **settings}
-    with ended(yard.start("serve", "--port", str(port), **given)) as process:
+    with ended(yard.start("serve", "--port", str(port), *arguments, **given)) as process:
         until_open(port, process)
         yield Server(port, process)
 

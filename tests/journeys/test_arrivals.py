@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from tests.journeys.serving import serving as serving_yard
 from tests.journeys.test_serve_executions import Client as Api
-from tests.journeys.yard import Yard, ended, free_port, until_open
+from tests.journeys.yard import Yard
 from tests.registry.running import OCI_MANIFEST, Client, digest_of, manifest
 
 CONFIG = b"{}"
@@ -68,11 +69,8 @@ class Server:
 
 @contextmanager
 def serving(yard: Yard) -> Iterator[Server]:
-    port = free_port()
-    settings = {"PIPEYARD_ACCESS_KEYS": "AKIAEXAMPLE:secret", "PIPEYARD_START_ON_CREATE": "false"}
-    with ended(yard.start("serve", "--port", str(port), "--anonymous", "push", **settings)) as process:
-        until_open(port, process)
-        yield Server(Api(port), port, process.pid)
+    with serving_yard(yard, "--anonymous", "push", PIPEYARD_START_ON_CREATE="false") as server:
+        yield Server(Api(server), server.port, server.process.pid)
 
 
 def test_a_push_starts_each_pipeline_that_names_its_tag_with_that_very_image(yard: Yard) -> None:

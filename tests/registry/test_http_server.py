@@ -79,7 +79,9 @@ def until(connection: socket.socket, end: bytes) -> bytes:
         b"GET / HTTP/1.1\r\nHost: a\nX: b",
         b"GET / HTTP/1.1\r\nHost: a\r\nX: a\rb",
         b"GET  / HTTP/1.1\r\nHost: a",
-        b"GET http://a/ HTTP/1.1\r\nHost: a",
+        b"GET http://a/ HTTP/1.1\r\nHost: b",
+        b"GET http://u@a/ HTTP/1.1\r\nHost: a",
+        b"GET ftp://a/ HTTP/1.1\r\nHost: a",
         b"GET /a b HTTP/1.1\r\nHost: a",
         b"GET / HTTP/2.0\r\nHost: a",
         b"G(T / HTTP/1.1\r\nHost: a",
@@ -119,7 +121,10 @@ def test_a_chunked_body_is_the_same_however_the_network_cuts_it(
     assert (out, raw[position:]) == (b"".join(chunks), b"the next request")
 
 
-@pytest.mark.parametrize("raw", [b"x\r\n", b"-1\r\n", b"1\r\nabc\r\n", b"1\n", b"1\r\na\r\n" + b"0" * 5000, b"\r\n"])
+@pytest.mark.parametrize(
+    "raw",
+    [b"x\r\n", b"-1\r\n", b"1\r\nabc\r\n", b"1\n", b"1\r\na\r\n" + b"0" * 5000, b"\r\n", b" 1\r\n", b"1;a\rb\r\n"],
+)
 def test_a_chunked_body_that_is_wrong_is_refused(raw: bytes) -> None:
     with pytest.raises(BadRequest):
         ChunkedBody().feed(memoryview(raw))

@@ -53,10 +53,11 @@ def serve_registry(
     """Serves until SIGINT or SIGTERM. Says on stderr where, and where the password is.
 
     `with_aws`: the AWS endpoint answers on the same port, and what arrives starts the pipelines that wait for it.
-    Lifecycle policies are carried out each hour.
+    Each hour lifecycle policies are carried out, and uploads removed that nobody goes on with.
     """
     from contextlib import ExitStack
 
+    from pipeyard.registry.collection import expire_uploads
     from pipeyard.registry.lifecycle import enforce_all
     from pipeyard.registry.server.access import Access, User
     from pipeyard.registry.server.app import registry_app
@@ -118,6 +119,7 @@ def serve_registry(
             redirect=settings.registry_redirect,
         )
         parts.enter_context(repeated(lambda: enforce_all(store), _UPKEEP_S, "lifecycle policies"))
+        parts.enter_context(repeated(lambda: expire_uploads(store), _UPKEEP_S, "expiry of uploads"))
         serve(
             endpoint.wrap(registry) if endpoint else registry,
             listening,

@@ -66,6 +66,11 @@ def collect(
     return Collected(blobs=blobs, bytes=freed, links=links, kept=kept)
 
 
+def expire_uploads(store: ContentStore, idle_s: float = IDLE_UPLOAD_S) -> None:
+    """Removes the uploads that nobody went on with for so long; what a server does by itself."""
+    Uploads(store.files).living(store.now_ms() / 1000 - idle_s)
+
+
 def _collect_objects(store: ContentStore, remote: RemoteBlobs, horizon_s: float, stop: Stop) -> tuple[int, int, int]:
     """Likewise for what an object store keeps; the objects are deleted after the transactions."""
     removed = freed = kept = 0

@@ -126,9 +126,11 @@ class Database:
             try:
                 yield db
                 db.execute("COMMIT")
-            except BaseException:
+            except BaseException as error:
                 if db.in_transaction:
                     db.execute("ROLLBACK")
+                if getattr(error, "sqlite_errorname", "") == "SQLITE_FULL":
+                    raise full_disk() from error
                 raise
 
     def _connect(self) -> "sqlite3.Connection":
@@ -144,6 +146,11 @@ class Database:
                     _prepare(connection)
                     self._ready = True
         return connection
+
+
+def full_disk() -> RegistryError:
+    """For whatever could not be written: nothing of it was stored, and it may be tried again."""
+    return RegistryError("the registry's disk is full", status=507, code="UNKNOWN", hint="pipeyard registry collect")
 
 
 def _prepare(db: "sqlite3.Connection") -> None:

@@ -34,6 +34,7 @@ class ImageRecord(Struct, frozen=True, kw_only=True):
     parents: tuple[Digest, ...] = ()  # indexes of this repository that hold it
 
 
+_MOST_BYTES = (1 << 63) - 1  # in a column; an index of hostile manifests may claim more
 _BY_DIGEST = (
     "SELECT digest, media_type, data FROM manifest WHERE repository = (SELECT id FROM repository WHERE name = ?)"
     " AND digest = ?"
@@ -109,7 +110,13 @@ def insert_manifest(db: "sqlite3.Connection", repository: int, facts: ManifestFa
             ).fetchone()
         ]
     )
-    values = (facts.media_type, facts.artifact_type, facts.subject, facts.own_bytes + children_bytes, now_ms)
+    values = (
+        facts.media_type,
+        facts.artifact_type,
+        facts.subject,
+        min(facts.own_bytes + children_bytes, _MOST_BYTES),
+        now_ms,
+    )
     row_id = manifest_id(db, repository, facts.digest)
     if row_id is not None:
         # Pushed again: the bytes are the same, the time (and for an index perhaps the size) is new.

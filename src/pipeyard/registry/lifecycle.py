@@ -9,9 +9,7 @@ Source: Amazon ECR User Guide, "Lifecycle policy properties" and "How lifecycle 
 """
 
 import logging
-import re
 from collections.abc import Sequence
-from fnmatch import translate
 from typing import Literal
 
 import msgspec
@@ -22,6 +20,7 @@ from pipeyard.files import replace_file
 from pipeyard.oci import Digest
 from pipeyard.registry.images import ImageRecord
 from pipeyard.registry.store import ContentStore
+from pipeyard.registry.wildcards import fits
 
 _log = logging.getLogger(__name__)
 
@@ -153,15 +152,9 @@ def _has_the_tags(selection: Selection, image: ImageRecord) -> bool:
             return not image.tags
     if not image.tags:
         return False
-    patterns = [re.compile(translate(_literal(text))) for text in selection.tag_pattern_list]
     return all(any(tag.startswith(prefix) for tag in image.tags) for prefix in selection.tag_prefix_list) and all(
-        any(pattern.fullmatch(tag) for tag in image.tags) for pattern in patterns
+        any(fits(pattern, tag) for tag in image.tags) for pattern in selection.tag_pattern_list
     )
-
-
-def _literal(pattern: str) -> str:
-    """Only `*` is special in ECR's patterns."""
-    return pattern.replace("[", "[[]").replace("?", "[?]")
 
 
 def _over(selection: Selection, newest_first: Sequence[ImageRecord], now_ms: int) -> Sequence[ImageRecord]:

@@ -6,6 +6,9 @@ from pipeyard.errors import InputError, RegistryError
 from pipeyard.oci import Descriptor, Digest, ImageIndex, ImageManifest, decode_manifest, digest_of, parse_digest
 from pipeyard.oci.media_types import DOCKER_FOREIGN_LAYER, INDEXES, MANIFESTS
 
+MAX_IMAGE = 1 << 50
+"""Bytes of all that a manifest refers to; sums of many such numbers are still numbers for a database."""
+
 _SCHEMA_1 = "application/vnd.docker.distribution.manifest.v1+"
 _ELSEWHERE = ("application/vnd.oci.image.layer.nondistributable.", DOCKER_FOREIGN_LAYER)
 
@@ -66,6 +69,8 @@ def examine(data: bytes, media_type: str = "", expected: Digest | None = None) -
         blobs = [layer.digest for layer in layers]
         members = [member.digest for member in found.manifests if member.media_type in (*MANIFESTS, *INDEXES)]
     sizes = {layer.digest: layer.size for layer in layers}
+    if sum(sizes.values()) > MAX_IMAGE:
+        raise RegistryError("the sizes are more than any image has", status=400, code="MANIFEST_INVALID")
     return ManifestFacts(
         digest=digest,
         media_type=found.media_type or (announced if known else _kind(found)),

@@ -1,12 +1,12 @@
 """The repositories of the catalog: their rows, and what is set for each."""
 
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from pipeyard.errors import RegistryError
+from pipeyard.registry.wildcards import fits
 
 if TYPE_CHECKING:
     import sqlite3
@@ -21,7 +21,7 @@ class RepositoryRecord(Struct, frozen=True, kw_only=True):
 
     def fixes(self, tag: str) -> bool:
         """Whether a tag stays where it is, once it was set."""
-        return self.immutable != any(_matches(pattern, tag) for pattern in self.exclusions)
+        return self.immutable != any(fits(pattern, tag) for pattern in self.exclusions)
 
 
 _COLUMNS = "name, created_ms, immutable, lifecycle, exclusions"
@@ -81,7 +81,3 @@ def _record(row: tuple[str, int, int, str, str]) -> RepositoryRecord:
         lifecycle=row[3],
         exclusions=tuple(row[4].split()),  # ECR's filters have no spaces
     )
-
-
-def _matches(pattern: str, tag: str) -> bool:
-    return fnmatchcase(tag, pattern.replace("[", "[[]").replace("?", "[?]"))

@@ -9,10 +9,11 @@ import time
 from base64 import b64decode
 from binascii import Error as Base64Error
 from collections.abc import Callable, Iterable, Mapping
-from fnmatch import fnmatchcase
 from typing import Literal
 
 from msgspec import Struct
+
+from pipeyard.registry.wildcards import fits
 
 Action = Literal["pull", "push", "delete"]
 ACTIONS: tuple[Action, ...] = ("pull", "push", "delete")
@@ -27,7 +28,7 @@ class Right(Struct, frozen=True):
     actions: frozenset[Action]
 
     def covers(self, repository: str, action: Action) -> bool:
-        return action in self.actions and fnmatchcase(repository, self.repositories)
+        return action in self.actions and fits(self.repositories, repository)
 
 
 EVERYTHING = (Right("*", frozenset(ACTIONS)),)

@@ -4,6 +4,7 @@ Plain ASGI: of 1 KB manifests, a framework's routing and response objects were a
 """
 
 import asyncio
+import errno
 import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -12,6 +13,7 @@ from typing import Any, Literal
 
 from pipeyard.errors import InputError, RegistryError
 from pipeyard.oci import Digest
+from pipeyard.registry.database import full_disk
 from pipeyard.registry.reference import is_repository_name
 from pipeyard.registry.server.access import Access, Action, Caller
 from pipeyard.registry.server.answers import (
@@ -92,6 +94,11 @@ class _Registry:
             if isinstance(error, RegistryError) and not error.code:
                 _log.error("%s %s: %s", request.method, request.path, error)
             answer = error_answer(as_refusal(error))
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            _log.error("%s %s: %s", request.method, request.path, error.strerror)
+            answer = error_answer(as_refusal(full_disk()))
         await self._send(answer, request, send)
 
     async def _send(self, answer: Answer, request: Request, send: Send) -> None:

@@ -42,9 +42,9 @@ class Content:
     def manifest(self, request: Request, name: str, key: str) -> Answer:
         if ":" in key:
             read_digest(key)
-        found = self._store.catalog.manifest(name, key)
+        found = self._store.catalog.manifest(name, key) if ":" in key or is_tag(key) else None
         if found is None:
-            raise Refusal(404, "MANIFEST_UNKNOWN", f"{name} has no manifest {key[:200]}")
+            raise Refusal(404, "MANIFEST_UNKNOWN", f"{name} has no manifest {_shown(key)}")
         digest = found.digest.encode()
         headers = (
             (b"content-type", found.media_type.encode()),
@@ -87,9 +87,9 @@ class Content:
             digest = read_digest(key)
             gone = await self._run(lambda: self._store.catalog.delete_manifests(name, [digest]) > 0)
         else:
-            gone = await self._run(lambda: self._store.catalog.delete_tag(name, key))
+            gone = is_tag(key) and await self._run(lambda: self._store.catalog.delete_tag(name, key))
         if not gone:
-            raise Refusal(404, "MANIFEST_UNKNOWN", f"{name} has no manifest {key[:200]}")
+            raise Refusal(404, "MANIFEST_UNKNOWN", f"{name} has no manifest {_shown(key)}")
         return Answer(202, ((b"content-length", b"0"),))
 
     # Blobs
@@ -196,6 +196,11 @@ class Content:
 
     async def _run(self, work: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._files, work)
+
+
+def _shown(key: str) -> str:
+    """What a client sent, in an answer that must be UTF-8 although the path need not have been."""
+    return key[:200] if key.isprintable() and key.isascii() else repr(key[:200])
 
 
 def _matches(request: Request, digest: Digest) -> bool:

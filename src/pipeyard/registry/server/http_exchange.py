@@ -1,5 +1,6 @@
 """One request and its answer, between an ASGI application and the connection."""
 
+import asyncio
 import email.utils
 import http
 import logging
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
 
 REASONS = {status.value: status.phrase.encode() for status in http.HTTPStatus}
 
-_DRAIN = 256 * 1024  # of an unwanted body; beyond it the connection ends
+_DRAIN = 256 * 1024  # of an unwanted body; beyond it, or when it takes longer, the connection ends
+_DRAIN_S = 5.0
 
 _log = logging.getLogger(__name__)
 
@@ -153,9 +155,13 @@ class Exchange:
         if self._continue_due or self._left > _DRAIN or self._chunks is not None:
             self._keep_alive = False
             return
-        while not self._body_done:
-            if (await self.receive())["type"] == "http.disconnect":
-                raise ConnectionResetError
+        try:
+            async with asyncio.timeout(_DRAIN_S):
+                while not self._body_done:
+                    if (await self.receive())["type"] == "http.disconnect":
+                        raise ConnectionResetError
+        except TimeoutError:  # byte by byte, whoever was refused would hold the connection for weeks
+            self._keep_alive = False
 
 
 _dates: dict[int, bytes] = {}

@@ -13,6 +13,7 @@ MAX_HEAD = 32 * 1024
 _TOKEN = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _CONTROL = bytes(byte for byte in range(32) if byte != 9) + b"\x7f"
 _TARGET = re.compile(rb"/[\x21-\x7e]*")
+_ABSOLUTE = re.compile(rb"[Hh][Tt][Tt][Pp][Ss]?://(?P<host>[^/?#@]+)(?P<target>/[\x21-\x7e]*)?")
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 _CHUNK_SIZE = re.compile(rb"[0-9a-fA-F]{1,15}")
 
@@ -46,6 +47,9 @@ def parse_head(head: bytes) -> RequestHead:
     target, _, protocol = rest.rpartition(b" ")
     if protocol not in (b"HTTP/1.1", b"HTTP/1.0"):
         raise BadRequest(505 if protocol.startswith(b"HTTP/") else 400, "the request line is wrong")
+    absolute = None if target.startswith(b"/") else _ABSOLUTE.fullmatch(target)
+    if absolute:  # RFC 9112, 3.2.2: what is said to a proxy must be understood by a server
+        target = absolute["target"] or b"/"
     if not method or method.translate(None, _TOKEN) or not _TARGET.fullmatch(target):
         raise BadRequest(400, "the request line is wrong")
     headers: list[tuple[bytes, bytes]] = []
@@ -64,6 +68,8 @@ def parse_head(head: bytes) -> RequestHead:
         headers.append((name, value))
         if name == b"host":
             hosts += 1
+            if absolute and value.lower() != absolute["host"].lower():
+                raise BadRequest(400, "the request line and Host name different hosts")
         elif name == b"content-length":
             if not _LENGTH.fullmatch(value) or length not in (-2, int(value)):
                 raise BadRequest(400, "Content-Length is wrong")
@@ -105,6 +111,7 @@ class ChunkedBody:
         self.ended = False
         self._left = 0  # of the chunk that is being read
         self._line = bytearray()  # of a size or trailer that is not complete
+        self._trailers = 0  # bytes
         self._state = "size"
 
     def feed(self, raw: memoryview) -> tuple[bytearray, int]:
@@ -135,13 +142,13 @@ class ChunkedBody:
             return None, position + len(window)
         line = bytes(self._line)
         self._line.clear()
-        if not line.endswith(b"\r\n"):
+        if not line.endswith(b"\r\n") or b"\r" in line[:-2]:
             raise BadRequest(400, "a line does not end with CRLF")
         return line[:-2], position + end + 1
 
     def _advance(self, line: bytes) -> None:
         if self._state == "size":
-            size = line.partition(b";")[0].strip(b" \t")
+            size = line.partition(b";")[0].rstrip(b" \t")
             if not _CHUNK_SIZE.fullmatch(size):
                 raise BadRequest(400, "a chunk's size is wrong")
             self._left = int(size, 16)
@@ -152,3 +159,7 @@ class ChunkedBody:
             self._state = "size"
         elif not line:  # trailers are read and forgotten
             self.ended = True
+        else:
+            self._trailers += len(line)
+            if self._trailers > MAX_HEAD:
+                raise BadRequest(431, "the trailers are too long")

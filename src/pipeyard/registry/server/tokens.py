@@ -21,7 +21,7 @@ TOKEN_S = 300
 REFRESH_S = 30 * 24 * 3600
 CATALOG = "registry:catalog:*"
 
-_SCOPE = re.compile(r"repository(?:\([a-z]+\))?:(?P<name>[^:]+(?::[0-9]+)?[^:]*):(?P<actions>[a-z*,]*)")
+_SCOPE = re.compile(r"repository(?:\([a-z]+\))?:(?P<name>[^:]{1,255}):(?P<actions>[a-z*,]{0,100})")
 _HEADER = urlsafe_b64encode(b'{"alg":"HS256","typ":"JWT"}').rstrip(b"=")
 
 

@@ -208,7 +208,7 @@ class BlobFiles:
         return path if stat.S_IMODE(mode) & stat.S_IWUSR else None
 
     def _verify_after_reboot(self) -> None:
-        boot = _boot_id()
+        boot = boot_id()
         note = self.root / "boot"
         if _text(note) == boot:
             return
@@ -267,7 +267,7 @@ def _hash_of(path: Path, digest: Digest) -> Digest:
     return hasher.digest
 
 
-def _boot_id() -> str:
+def boot_id() -> str:
     """Changes when the machine (not the process) restarts; empty where the kernel does not tell."""
     return _text(Path("/proc/sys/kernel/random/boot_id"))
 

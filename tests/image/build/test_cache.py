@@ -32,6 +32,58 @@ def test_a_record_is_found_with_its_folder_and_by_its_alias(tmp_path: Path) -> N
         assert cache.find(OTHER) is None
 
 
+def test_after_a_restart_only_folders_count_that_were_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, boot = [10_000.0], ["first"]
+    monkeypatch.setattr("pipeyard.image.build.cache.boot_id", lambda: boot[0])
+    monkeypatch.setattr("time.time", lambda: now[0])
+
+    def build(key: str, made_s: float) -> None:
+        cache = BuildCache(tmp_path)
+        with cache.lease():
+            folder = keep(cache, key, 10, int(made_s))
+        os.utime(folder.parent, (made_s, made_s))
+
+    def known() -> list[bool]:
+        cache = BuildCache(tmp_path)
+        with cache.lease():
+            return [bool(record is not None and record.folder) for record in map(cache.find, (KEY, OTHER))]
+
+    build(KEY, 10_000)
+    now[0] += 300
+    build(OTHER, 10_300)
+    now[0] += 10
+    assert known() == [True, True]
+    boot[0] = "second"
+    now[0] += 60
+    assert known() == [True, False]
+    now[0] += 10
+    assert known() == [True, False]
+    boot[0] = "third"
+    assert known() == [True, False]  # what survived one restart survives the next
+
+
+def test_a_note_that_a_restart_damaged_vouches_for_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with BuildCache(tmp_path).lease() as making:
+        keep(making, KEY, 10, 1000)
+    (tmp_path / "settled").write_bytes(b"")
+    cache = BuildCache(tmp_path)
+    with cache.lease():
+        record = cache.find(KEY)
+        assert record is not None
+        assert record.folder == ""
+
+
+def test_folders_of_a_running_build_are_not_forgotten(tmp_path: Path) -> None:
+    running = BuildCache(tmp_path)
+    with running.lease():
+        _, folder = running.new_folder()
+        (tmp_path / "settled").unlink()
+        with BuildCache(tmp_path).lease():
+            assert folder.is_dir()
+
+
 def test_a_damaged_record_is_none(tmp_path: Path) -> None:
     cache = BuildCache(tmp_path)
     with cache.lease():

@@ -26,6 +26,7 @@ from pipeyard.image.sandbox import (
     open_sandbox,
 )
 from pipeyard.image.sandbox.chroot import ChrootSandbox
+from pipeyard.image.sandbox.contract import nothing
 from pipeyard.image.sandbox.spawned import SpawnedSandbox
 from pipeyard.threads import NEVER, Stop
 
@@ -59,6 +60,7 @@ class Machine:
         limits: Limits = NO_LIMITS,
         stop: Stop = NEVER,
         output: Callable[[bytes], None] | None = None,
+        begun: Callable[[], None] = nothing,
         environment: dict[str, str] | None = None,
         **more: object,
     ) -> Ran:
@@ -70,7 +72,9 @@ class Machine:
         known = {"PATH": DEFAULT_PATH} if environment is None else environment
         command = Command(arguments=arguments, environment=known, **more)  # type: ignore[arg-type]
         seen: list[bytes] = []
-        ended = self.sandbox.run(command, root, mounts=mounts, limits=limits, output=output or seen.append, stop=stop)
+        ended = self.sandbox.run(
+            command, root, mounts=mounts, limits=limits, output=output or seen.append, stop=stop, begun=begun
+        )
         owner = (command.uid, command.gid)
         changes = diff_upper(root.upper, root.lowers, run_owner=owner)
         return Ran(ended, b"".join(seen).decode(errors="replace"), changes, root.upper)

@@ -215,6 +215,31 @@ def test_mount_targets_follow_the_images_links_within_the_image(machine: Machine
     assert ran.changes == []
 
 
+def test_root_gets_the_groups_of_its_command_and_we_keep_ours(machine: Machine) -> None:
+    before = os.getgroups(), os.getgid()
+    ran = machine.run("id; touch /tmp/mine", uid=0, gid=2345, groups=(5, 77))
+    assert "uid=0" in ran.text
+    if form_of_this_process().powers != "single":
+        assert "gid=2345 " in ran.text
+        assert "groups=5,77" in ran.text
+        assert [(one.uid, one.gid) for one in ran.changes if one.path == "tmp/mine"] == [(0, 2345)]
+    assert (os.getgroups(), os.getgid()) == before
+    assert "groups=0" in machine.run("id", groups=(0,)).text
+
+
+def test_a_run_leaves_nothing_beside_its_changes(machine: Machine) -> None:
+    ran = machine.run("mkdir /srv/data/c && mv /srv/data/a /srv/data/c && sync && rm /srv/data/b")
+    assert ran.exit.status == 0
+    assert list((ran.upper.parent / "work").iterdir()) == []
+
+
+def test_it_is_told_when_the_command_has_begun(machine: Machine) -> None:
+    order: list[str] = []
+    ran = machine.run("echo said", output=lambda data: order.append("said"), begun=lambda: order.append("begun"))
+    assert ran.exit.status == 0
+    assert order == ["begun", "said"]
+
+
 @pytest.mark.usefixtures("many_ids")
 def test_a_user_with_groups_runs_as_itself_and_owns_its_files(machine: Machine) -> None:
     ran = machine.run("id; touch /tmp/mine; touch /etc/not || echo denied", uid=1234, gid=2345, groups=(5, 77))

@@ -5,6 +5,7 @@
     folders/<id>/fs     a layer laid out, as overlayfs takes it; unknown to every record until it is complete
     leases/<id>         locked by a running build, one line for each folder or record that it relies on
     trash/              what was removed, while it is being deleted
+    settled             up to when folders would survive a power failure
     guard               shared while something is found and leased, exclusive while it is decided what may go
 
 A killed build leaves a lease that nobody holds and folders that nothing names; pruning removes both.
@@ -18,6 +19,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -26,7 +28,9 @@ from msgspec import Struct
 
 from pipeyard.files import replace_file
 from pipeyard.image.build.placement import scatter
+from pipeyard.image.build.settled import forget_unsettled
 from pipeyard.oci import Descriptor, Digest
+from pipeyard.registry.blob_files import boot_id
 
 _ORPHAN_AGE_S = 600.0
 
@@ -66,6 +70,8 @@ class BuildCache:
                 fcntl.flock(lease, fcntl.LOCK_EX)
                 self._lease = open(os.dup(lease.fileno()), "ab", buffering=0)  # noqa: SIM115 -- closed below
             try:
+                alone = partial(self._guarded, exclusive=True)
+                forget_unsettled(self.root, boot_id(), time.time(), alone, self._forget_unused)
                 yield self
             finally:
                 path.unlink(missing_ok=True)
@@ -95,6 +101,9 @@ class BuildCache:
             return record
 
     def keep(self, key: str, record: Record) -> None:
+        """For this and later builds; a folder that it names is complete, and will not change any more."""
+        if record.folder:
+            os.utime(self.root / "folders" / record.folder)  # what is newest in it; see settled.py
         self._write(self._path("records", key), msgspec.msgpack.encode(record))
 
     def alias(self, key: str) -> str:
@@ -123,12 +132,14 @@ class BuildCache:
 
     def new_folder(self) -> tuple[str, Path]:
         """The id and path of an empty folder for a layer, leased; `work` beside it is overlayfs's."""
-        name = f"{self._powers}-{uuid.uuid4().hex[:16]}"
+        name = f"{self._powers}-{os.urandom(8).hex()}"
         with self._guarded():
             self._take(f"f {name}")
         path = self.root / "folders" / name
-        (path / "fs").mkdir(parents=True)
-        return name, path / "fs"
+        path.mkdir()
+        inner = path / "fs"
+        inner.mkdir()
+        return name, inner
 
     def folder(self, name: str) -> Path:
         return self.root / "folders" / name / "fs"
@@ -217,6 +228,11 @@ class BuildCache:
                 else:
                     os.unlink(entry.path)
         return lines
+
+    def _forget_unused(self, folders: list[Path]) -> None:
+        if folders:
+            held = self._held()
+            self._to_trash([folder for folder in folders if f"f {folder.name}" not in held], empty=False)
 
     def _to_trash(self, paths: list[Path], *, empty: bool = True) -> None:
         trash = self.root / "trash"

@@ -8,6 +8,7 @@ filter, no new privileges and the certain end of all its processes are the same.
 import os
 import shutil
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from pipeyard.image.layers import FolderStack
@@ -25,6 +26,7 @@ from pipeyard.image.sandbox.contract import (
     Root,
     SandboxError,
     Tmpfs,
+    nothing,
 )
 from pipeyard.image.sandbox.flat import copy_file, copy_stack, save_changes, signatures, wait_for_next_tick
 from pipeyard.image.sandbox.mountpoints import MountPoints
@@ -53,8 +55,9 @@ class ChrootSandbox:
             self._kept.clear()
 
     def run(
-        self, command: Command, root: Root, *, mounts: tuple[Mount, ...], limits: Limits, output: Output, stop: Stop
-    ) -> Exit:
+        self, command: Command, root: Root, *, mounts: tuple[Mount, ...], limits: Limits, output: Output, stop: Stop,
+        begun: Callable[[], None] = nothing,
+    ) -> Exit:  # fmt: skip
         if command.network == "none":
             raise SandboxError("--network=none needs network namespaces, which this machine forbids")
         stop.check()
@@ -68,6 +71,7 @@ class ChrootSandbox:
                 with_mounts.devices()
                 for asked in mounts:
                     with_mounts.add(asked)
+                begun()
                 result = run_in_child(supervisor.__name__, (os.fspath(tree), command, limits), output, stop)
             finally:
                 with_mounts.undo()

@@ -111,6 +111,10 @@ Output = Callable[[bytes], None]
 """Standard output and error as they come, in order; called from one thread."""
 
 
+def nothing() -> None:
+    """For who does not care."""
+
+
 class Sandbox(Protocol):
     """Runs commands, any number at once from any threads. When `run` returns, no process of the command is alive."""
 
@@ -118,6 +122,17 @@ class Sandbox(Protocol):
     limitation: str  # what the user should know about it, in one line; empty when there is nothing
 
     def run(
-        self, command: Command, root: Root, *, mounts: tuple[Mount, ...], limits: Limits, output: Output, stop: Stop
+        self,
+        command: Command,
+        root: Root,
+        *,
+        mounts: tuple[Mount, ...],
+        limits: Limits,
+        output: Output,
+        stop: Stop,
+        begun: Callable[[], None] = nothing,
     ) -> Exit:
-        """Raises SandboxError, and Stopped after a stop; mount points that it made are gone from `upper`."""
+        """Raises SandboxError, and Stopped after a stop; mount points that it made are gone from `upper`.
+
+        `begun` is called when there is nothing left to do but to wait for the command.
+        """  # fmt: skip

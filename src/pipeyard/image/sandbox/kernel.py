@@ -2,7 +2,9 @@
 
 import ctypes
 import os
+import platform
 import struct
+from collections.abc import Sequence
 from functools import cache
 
 CLONE_NEWNS = 0x00020000
@@ -60,3 +62,24 @@ def prctl(option: int, first: int, second: int = 0) -> None:
     """prctl(2) of the calling thread, its last arguments zero. Raises OSError."""
     arguments = [ctypes.c_ulong(value) for value in (first, second, 0, 0)]
     _checked(_libc().prctl(option, *arguments), f"prctl {option}")
+
+
+_SETGROUPS_SETRESGID = {"x86_64": (116, 119), "aarch64": (159, 149)}  # the kernel's syscall tables
+
+
+def become_group(gid: int, groups: Sequence[int] | None) -> bool:
+    """Gives the calling thread alone these groups (None: leaves the supplementary ones), for what it starts.
+
+    The C library's functions would change all threads. False, and nothing happens, on a machine whose numbers we do
+    not know. Raises OSError.
+    """
+    numbers = _SETGROUPS_SETRESGID.get(platform.machine())
+    if numbers is None:
+        return False
+    setgroups, setresgid = (ctypes.c_long(number) for number in numbers)
+    if groups is not None:
+        array = (ctypes.c_uint32 * len(groups))(*groups)
+        _checked(_libc().syscall(setgroups, ctypes.c_size_t(len(groups)), array), "setgroups")
+    if gid:
+        _checked(_libc().syscall(setresgid, *[ctypes.c_uint32(gid)] * 3), "setresgid")
+    return True

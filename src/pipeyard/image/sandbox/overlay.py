@@ -88,7 +88,7 @@ class PrivateMounts:
             options += ",userxattr"
         os.chdir(names)
         try:
-            mount("overlay", target, "overlay", MS_NODEV, options)
+            _mount_overlay(target, options, writable=bool(upper))
         except OSError as error:
             raise SandboxError(
                 f"overlayfs cannot be mounted: {error.strerror}",
@@ -260,3 +260,19 @@ def _flags_of(path: str) -> int:
     told = os.statvfs(path).f_flag
     same = os.ST_NOSUID | os.ST_NODEV | os.ST_NOEXEC | os.ST_NOATIME | os.ST_NODIRATIME
     return told & same | (_MS_RELATIME if told & os.ST_RELATIME else 0)
+
+
+def _mount_overlay(target: str, options: str, *, writable: bool) -> None:
+    """Volatile where the kernel can (5.10): its end, and each fsync within, would otherwise write out everything that
+    is dirty on the disk of the upper folder, whoever made it so. What a RUN left is on the disk a minute later like
+    any other file; the build cache trusts no folder that might not have been (cache.py).
+    """
+    if writable:
+        try:
+            mount("overlay", target, "overlay", MS_NODEV, options + ",volatile")
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+        else:
+            return
+    mount("overlay", target, "overlay", MS_NODEV, options)

@@ -6,11 +6,12 @@ runs the command there with the same code as everybody, and hands on its output 
 
 import os
 import select
+from collections.abc import Callable
 from pathlib import Path
 
 from pipeyard.errors import PipeyardError
 from pipeyard.image.sandbox.child import run_in_child
-from pipeyard.image.sandbox.contract import Command, Exit, Limits, Mount, Output, Root, SandboxError
+from pipeyard.image.sandbox.contract import Command, Exit, Limits, Mount, Output, Root, SandboxError, nothing
 from pipeyard.threads import NEVER, Stop
 
 _Request = tuple[Path, Path, Command, Root, tuple[Mount, ...], Limits]
@@ -27,9 +28,11 @@ class SpawnedSandbox:
         self._program = program
 
     def run(
-        self, command: Command, root: Root, *, mounts: tuple[Mount, ...], limits: Limits, output: Output, stop: Stop
-    ) -> Exit:
+        self, command: Command, root: Root, *, mounts: tuple[Mount, ...], limits: Limits, output: Output, stop: Stop,
+        begun: Callable[[], None] = nothing,
+    ) -> Exit:  # fmt: skip
         request = (self._scratch, self._program, command, root, mounts, limits)
+        begun()
         return run_in_child(__name__, request, output, stop)
 
 

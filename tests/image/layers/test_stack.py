@@ -1,10 +1,16 @@
 import io
+import itertools
+import os
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from pipeyard.image.layers import Entry, FolderStack, extract, opaque, tar_blocks, whiteout
+from pipeyard.image.layers import Entry, FolderStack, extract, form_of_this_process, opaque, tar_blocks, whiteout
 from pipeyard.image.layers.powers import powers_from
+from pipeyard.image.layers.stack import make_whiteout
 
 
 def layer(folder: Path, *entries: Entry) -> Path:
@@ -81,3 +87,63 @@ def test_powers_follow_from_the_map_of_ids() -> None:
     assert powers_from(0, "0 1001 1\n1 100000 65536\n") == "sub-ids"
     assert powers_from(0, "0 1001 1\n") == "single"
     assert powers_from(1001, "         0          0 4294967295\n") == "single"
+
+
+NAMES = st.sampled_from(["a", "b"])
+PATHS = st.lists(NAMES, min_size=1, max_size=3).map("/".join)
+THINGS = st.dictionaries(PATHS, st.sampled_from(["file", "folder", "opaque", "whiteout"]), max_size=4)
+
+
+def pile(root: Path, things: dict[str, str]) -> Path:
+    """A folder as overlayfs leaves it; what cannot be because of something above it is left out."""
+    root.mkdir()
+    for path, kind in sorted(things.items()):
+        place = root / path
+        try:
+            if kind == "file":
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_text(str(root))
+            elif kind == "whiteout":
+                place.parent.mkdir(parents=True, exist_ok=True)
+                make_whiteout(str(place), form_of_this_process().overlay_prefix)
+            else:
+                place.mkdir(parents=True, exist_ok=True)
+                if kind == "opaque":
+                    os.setxattr(place, form_of_this_process().overlay_prefix + "opaque", b"y")
+        except (FileExistsError, NotADirectoryError, IsADirectoryError):
+            continue
+    return root
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(THINGS, st.lists(PATHS, max_size=3)), min_size=1, max_size=5))
+def test_a_grown_stack_shows_what_a_new_one_shows(layers: list[tuple[dict[str, str], list[str]]]) -> None:
+    every = ["/".join(parts) for size in (1, 2, 3) for parts in itertools.product("ab", repeat=size)]
+    with tempfile.TemporaryDirectory() as place:
+        folders: list[Path] = []
+        stack = FolderStack([])
+        for number, (things, looked_at) in enumerate(layers):
+            folders.append(pile(Path(place) / str(number), things))
+            stack = stack.grown(folders[-1])
+            for path in looked_at:  # what it knows already when it grows
+                stack.lookup(path)
+        new = FolderStack(folders)
+        for path in every:
+            grown, plain = stack.lookup(path), new.lookup(path)
+            assert (grown and (grown.file, grown.folders)) == (plain and (plain.file, plain.folders)), path
+            assert stack.names(path) == new.names(path)
+
+
+def test_a_stack_may_grow_as_high_as_overlayfs_allows(tmp_path: Path) -> None:
+    stack = FolderStack([])
+    for number in range(500):
+        folder = tmp_path / str(number)
+        (folder / "same").mkdir(parents=True)
+        (folder / "same" / f"of-{number}").touch()
+        stack = stack.grown(folder)
+    assert len(stack.names("same")) == 500
+    found = stack.lookup("same/of-0")
+    assert found is not None
+    assert found.file == f"{tmp_path}/0/same/of-0"
+    assert stack.lookup("same/of-500") is None
+    assert stack.lookup("other") is None

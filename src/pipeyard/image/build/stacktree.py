@@ -17,8 +17,8 @@ _OWN_NOTES = ("trusted.overlay.", "user.overlay.", "user.pipeyard.")
 class StackTree:
     """A FileTree over folders, the lowest first. Nothing is mounted."""
 
-    def __init__(self, folders: Sequence[Path], form: Form | None = None) -> None:
-        self._stack = FolderStack(folders)
+    def __init__(self, folders: Sequence[Path] | FolderStack, form: Form | None = None) -> None:
+        self._stack = folders if isinstance(folders, FolderStack) else FolderStack(folders)
         self._form = form or form_of_this_process()
         self._digests: dict[str, bytes] = {}
 

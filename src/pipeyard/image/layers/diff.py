@@ -22,7 +22,7 @@ _CAPABILITY = "security.capability"
 
 
 def diff_upper(
-    upper: Path, lowers: Sequence[Path], *, form: Form | None = None, run_owner: tuple[int, int] = (0, 0)
+    upper: Path, lowers: Sequence[Path] | FolderStack, *, form: Form | None = None, run_owner: tuple[int, int] = (0, 0)
 ) -> list[Entry]:
     """The layer's entries, in its order, of an `upper` folder that nothing writes to any more; empty: nothing changed.
 
@@ -31,7 +31,8 @@ def diff_upper(
     Sockets are left out. Raises BuildFailed when overlayfs ran with redirect_dir or metacopy.
     """
     chosen = form or form_of_this_process()
-    return sorted(_Diff(upper, FolderStack(lowers), chosen, run_owner).walk("", opaque=False), key=layer_order)
+    stack = lowers if isinstance(lowers, FolderStack) else FolderStack(lowers)
+    return sorted(_Diff(upper, stack, chosen, run_owner).walk("", opaque=False), key=layer_order)
 
 
 class _Diff:

@@ -11,6 +11,8 @@ from msgspec import Struct
 _OPAQUE = ("trusted.overlay.opaque", "user.overlay.opaque")
 _WHITEOUT = ("trusted.overlay.whiteout", "user.overlay.whiteout")
 _MAX_LINKS = 255
+_MAX_HEIGHT = 60  # stacks on stacks look things up in each other: Python counts how deep
+_MAX_KNOWN = 500
 
 
 class Found(Struct, frozen=True):
@@ -26,42 +28,58 @@ class Found(Struct, frozen=True):
 
 
 class FolderStack:
-    """Folders, the lowest first, that nobody changes while this object lives. Safe for one thread."""
+    """Folders, the lowest first, that nobody changes while this object lives. Safe for threads."""
 
     def __init__(self, folders: Sequence[Path | str]) -> None:
         # A folder that comes twice counts where it is uppermost: what it has there hides its own lower self.
         unique = list(dict.fromkeys(os.fspath(folder) for folder in reversed(folders)))
+        # What was looked at: which folders make up a folder of the tree, and the first lookups. It never changes.
         self._merged: dict[str, tuple[str, ...]] = {"": tuple(unique)}
+        self._known: dict[str, Found | None] = {}
+        self._below: FolderStack | None = None  # the same without the uppermost folder
+        self._height = 0  # so many are below each other
+
+    def grown(self, folder: Path | str) -> "FolderStack":
+        """With one more folder on top: what is known of the others is not looked up again."""
+        top, below = os.fspath(folder), self._merged[""]
+        if top in below or self._height == _MAX_HEIGHT:
+            return FolderStack([*reversed(below), top])
+        stack = FolderStack(())
+        stack._merged[""] = (top, *below)
+        stack._below = self
+        stack._height = self._height + 1
+        return stack
 
     def lookup(self, path: str) -> Found | None:
         """What is at `path` (relative, no symlink is followed), or None."""
         if not path:
             folders = self._merged[""]
             return Found(folders[0], os.lstat(folders[0]), folders) if folders else None
+        if path in self._known:
+            return self._known[path]
         parent, _, name = path.rpartition("/")
         folders = self._folders(parent)
-        found: Found | None = None
-        made_of: list[str] = []
-        for folder in folders:
-            file = f"{folder}/{name}"
-            try:
-                status = os.lstat(file)
-            except (FileNotFoundError, NotADirectoryError):
-                continue
-            if is_overlay_whiteout(file, status):
-                break
-            if not stat.S_ISDIR(status.st_mode):
-                if found is None:
-                    return Found(file, status)
-                break
-            made_of.append(file)
-            found = found or Found(file, status)
-            if is_overlay_opaque(file):
-                break
-        if found is None:
-            return None
-        self._merged[path] = tuple(made_of)
-        return Found(found.file, found.status, tuple(made_of))
+        found = _search(folders, name) if self._below is None else self._on_top(folders, parent, name, self._below)
+        if found is not None and found.folders:
+            self._merged[path] = found.folders
+        if len(self._known) < _MAX_KNOWN:
+            self._known[path] = found
+        return found
+
+    def _on_top(self, folders: tuple[str, ...], parent: str, name: str, below: "FolderStack") -> Found | None:
+        """The same, where only the uppermost folder has to be looked into. `folders` make up the parent."""
+        top = f"{self._merged[''][0]}/{parent}" if parent else self._merged[""][0]
+        if not folders or folders[0] != top:
+            return _search(folders, name)
+        path, file = f"{parent}/{name}" if parent else name, f"{top}/{name}"
+        try:
+            status = os.lstat(file)
+        except FileNotFoundError:
+            return below.lookup(path) if len(folders) > 1 else None
+        if len(folders) == 1 or not stat.S_ISDIR(status.st_mode) or is_overlay_opaque(file):
+            return _search(folders[:1], name)
+        rest = below.lookup(path)
+        return Found(file, status, (file, *(rest.folders if rest is not None else ())))
 
     def _folders(self, path: str) -> tuple[str, ...]:
         known = self._merged.get(path)
@@ -93,6 +111,29 @@ class FolderStack:
     def _link(self, path: str) -> str | None:
         found = self.lookup(path)
         return os.readlink(found.file) if found and stat.S_ISLNK(found.status.st_mode) else None
+
+
+def _search(folders: Sequence[str], name: str) -> Found | None:
+    """A name in what makes up one folder, the uppermost first."""
+    found: Found | None = None
+    made_of: list[str] = []
+    for folder in folders:
+        file = f"{folder}/{name}"
+        try:
+            status = os.lstat(file)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        if is_overlay_whiteout(file, status):
+            break
+        if not stat.S_ISDIR(status.st_mode):
+            if found is None:
+                return Found(file, status)
+            break
+        made_of.append(file)
+        found = found or Found(file, status)
+        if is_overlay_opaque(file):
+            break
+    return Found(found.file, found.status, tuple(made_of)) if found is not None else None
 
 
 def resolve_links(path: str, link: Callable[[str], str | None], *, follow_last: bool = True) -> str:

@@ -26,6 +26,7 @@ from pipeyard.image.build.layerstate import FileSystem
 from pipeyard.image.build.layouts import HOST as LAYOUT_HOST
 from pipeyard.image.build.layouts import LayoutOrigin, layout_reference
 from pipeyard.image.build.plan import Wishes, plan
+from pipeyard.image.build.postponed import Postponed
 from pipeyard.image.build.request import BuildParts, BuildRequest, Built, BuiltLayer, BuiltPlatform, Publication
 from pipeyard.image.build.running import Runner, RunSettings
 from pipeyard.image.build.sharing import annotation_of, export_cache, import_caches
@@ -221,12 +222,14 @@ class _Build:
         request, parts = self._request, self._parts
         files_epoch = request.files_epoch_s if graph.epoch_s is None else graph.epoch_s
         compression = ZSTD if request.compression == "zstd" else GZIP
+        later = Postponed(packers)
         runner = Runner(
             parts.sandbox,
             parts.cache,
             RunSettings(secrets=request.secrets, ssh=request.ssh, limits=request.limits, insecure=request.insecure),
             parts.observe,
             packers.stop,
+            later.release,
         )
         tools = StepTools(
             store=parts.store,
@@ -247,6 +250,7 @@ class _Build:
             observe=parts.observe,
             prefix=f"{graph.platform}:" if len(request.platforms) > 1 else "",
             packers=packers,
+            later=later,
             offer=self._offer,
             shared=import_caches(request.cache_from, graph.platform, self._origin, parts.observe),
             pack_all=any(one.cache == "max" for one in parts.publications),

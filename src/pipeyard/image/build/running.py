@@ -72,12 +72,15 @@ class Runner:
         settings: RunSettings,
         observe: Observer,
         stop: StopSignal,
+        begun: Callable[[], None],
     ) -> None:
+        """`begun` is called whenever a command has begun, and its thread only waits for it."""
         self._make_sandbox = make_sandbox
         self._cache = cache
         self._settings = settings
         self._observe = observe
         self._stop = stop
+        self._begun = begun
         self._sandbox: Sandbox | None = None
         self._lock = threading.Lock()  # guards _sandbox
 
@@ -96,12 +99,16 @@ class Runner:
         run: RunCommand,
         vertex: Vertex,
         lowers: Sequence[Path],
+        tree: StackTree,
         upper: Path,
         trees: Mapping[int, FileTree],
         folders: Mapping[int, tuple[Path, ...]],
         step: str,
     ) -> None:
-        """Leaves in `upper` what the command changed. Raises BuildFailed when it did not succeed."""
+        """Leaves in `upper` what the command changed of `lowers`, which `tree` shows as one.
+
+        Raises BuildFailed when it did not succeed.
+        """
         check_platform(run.platform)
         if run.insecure and not self._settings.insecure:
             raise BuildFailed(
@@ -109,7 +116,6 @@ class Runner:
                 hint="if you trust the Dockerfile: --allow security.insecure",
             )
         sandbox = self.sandbox()
-        tree = StackTree(lowers)
         identity = process_identity(run.user, tree)
         environment = {"PATH": DEFAULT_PATH, **dict(vertex.proxy), **dict(run.environment)}
         environment.setdefault("HOME", identity.home)
@@ -150,6 +156,7 @@ class Runner:
                 limits=SandboxLimits(memory=limits.memory, processes=limits.processes, seconds=limits.time_s),
                 output=output,
                 stop=self._stop,
+                begun=self._begun,
             )
         _remove_work(work)
         if ended.status == 0 and not ended.limit:

@@ -32,6 +32,7 @@ from pipeyard.image.build.graph import (
 from pipeyard.image.build.keys import SCRATCH_KEY, digest_key, image_key
 from pipeyard.image.build.layerstate import FileSystem, LayerState
 from pipeyard.image.build.nodes import FileTree
+from pipeyard.image.build.postponed import Postponed
 from pipeyard.image.build.sharing import Exported, SharedLayer
 from pipeyard.image.build.sources import Sources
 from pipeyard.image.build.stacktree import StackTree
@@ -65,6 +66,7 @@ class Solver:
         observe: Observer,
         prefix: str,
         packers: Crew,
+        later: Postponed,
         offer: Offering,
         shared: Mapping[str, SharedLayer],
         pack_all: bool,
@@ -81,6 +83,7 @@ class Solver:
         self._observe = observe
         self._prefix = prefix
         self._packers = packers
+        self._later = later
         self._keys = StepKeys(graph, sources, settings, reread=self._may_be_known)
         self._hits: dict[int, Record] = {}
         self._systems: dict[int, FileSystem] = {}
@@ -108,6 +111,7 @@ class Solver:
         self._mark(self._graph.target)
         self._mark_seen()
         self._run(workers, count)
+        self._later.release()
         return self._systems[self._graph.target]
 
     def _reachable(self) -> set[int]:
@@ -126,7 +130,7 @@ class Solver:
         """Finds the key of a step, as far as that is possible before anything ran, and what the cache has for it."""
         vertex = self._vertices[number]
         key = self._keys.find(number, read=False)
-        if key is None:
+        if key is None or key == self._keys.get(number):  # nothing new
             return
         self._keys[number] = key
         if isinstance(vertex.operation, CopyFiles | MakeFolder | RunCommand) and not vertex.uncached:
@@ -191,9 +195,12 @@ class Solver:
         done: _Done = queue.SimpleQueue()
         running = 0
         while waiting or running:
-            for number in [number for number, inputs in waiting.items() if not inputs and running < count]:
+            ready = [number for number, inputs in waiting.items() if not inputs and running < count]
+            alone = len(ready) == 1 and not running  # needs no thread of its own
+            for number in ready:
                 del waiting[number]
-                if self._is_quick(number):
+                if alone or self._is_quick(number):
+                    workers.stop.check()
                     self._finish(number)
                     for inputs in waiting.values():
                         inputs.discard(number)
@@ -205,6 +212,7 @@ class Solver:
                 workers.start(self._finish, number).add_done_callback(partial(_told, number, done))
             else:
                 if running:
+                    self._later.release()
                     number, error = done.get()
                     running -= 1
                     if error is not None:
@@ -274,6 +282,8 @@ class Solver:
             for at, origin in enumerate(vertex.inputs)
             if at and isinstance(self._vertices[origin].operation, FILE_SYSTEMS)
         }
+        if not isinstance(vertex.operation, RunCommand):
+            self._later.release()
         layer = LayerState(vertex.title)
         outcome = carry_out(
             vertex, below, trees, folders, layer, self._tools, step=self._step(number), laid_out=number in self._seen
@@ -297,7 +307,8 @@ class Solver:
         if vertex.uncached:
             return False
         self._look_up(number)  # again: an input may be known by another key now
-        if number not in self._hits and self._cache.alias(self._keys.shapes.get(number, "-" * 64)):
+        shape = self._keys.shapes.get(number)
+        if number not in self._hits and shape is not None and self._cache.alias(shape):
             content = self._keys.content(number, trees)
             known = self._cache.alias(content) if content else ""
             record = self._found(number, known) if known else None
@@ -331,7 +342,7 @@ class Solver:
             return done
 
         if folder:
-            layer.blob = self._packers.start(packed)
+            layer.blob = self._later.start(packed)
         else:
             layer.blob = Future()
             layer.blob.set_result(packed())

@@ -21,7 +21,16 @@ from pipeyard.image.build.running import Runner, created_by
 from pipeyard.image.build.stacktree import StackTree
 from pipeyard.image.build.unpacking import Spool, unpack
 from pipeyard.image.build.views import Growing, View
-from pipeyard.image.layers import Compression, Entry, Layer, diff_upper, extract, form_of_this_process, write_layer
+from pipeyard.image.layers import (
+    Compression,
+    Entry,
+    FolderStack,
+    Layer,
+    diff_upper,
+    extract,
+    form_of_this_process,
+    write_layer,
+)
 from pipeyard.registry.blobs import BlobStore
 from pipeyard.threads import Stop
 
@@ -55,6 +64,7 @@ class StepTools:
         self.stop = stop
         self._compression = compression
         self._threads = threads
+        self._stacks: dict[tuple[Path, ...], FolderStack] = {}  # two threads may make the same one, which is harmless
 
     @property
     def epoch_ns(self) -> int:
@@ -70,14 +80,22 @@ class StepTools:
             threads=self._threads,
         )
 
-    def pack_run(self, upper: Path, lowers: Sequence[Path], run: RunCommand) -> Layer:
+    def pack_run(self, upper: Path, lowers: tuple[Path, ...], run: RunCommand) -> Layer:
         """The layer of a RUN from what it left in `upper`."""
-        return self.pack(iter(self.changes(upper, lowers, run)))
+        return self.pack(iter(self.changes(upper, self.stack(lowers), run)))
 
-    def changes(self, upper: Path, lowers: Sequence[Path], run: RunCommand) -> list[Entry]:
+    def changes(self, upper: Path, lowers: FolderStack, run: RunCommand) -> list[Entry]:
         if form_of_this_process().keeps_owners:
             return diff_upper(upper, lowers)
         return diff_upper(upper, lowers, run_owner=created_by(run, StackTree(lowers)))
+
+    def stack(self, lowers: tuple[Path, ...]) -> FolderStack:
+        """A look into folders; of a stage's next step it knows what the one before knew."""
+        known = self._stacks.get(lowers)
+        if known is None:
+            below = self._stacks.get(lowers[:-1])
+            known = self._stacks[lowers] = below.grown(lowers[-1]) if below is not None else FolderStack(lowers)
+        return known
 
     def unpacker(
         self, key: str, record: Record, opened: Callable[[int], AbstractContextManager[BinaryIO]]
@@ -189,10 +207,11 @@ def _ran(
     step: str,
 ) -> Outcome:
     lowers = materialized(below)
+    stack = tools.stack(lowers)
     folder, upper = tools.cache.new_folder()
     try:
-        tools.runner.run(run, vertex, lowers, upper, trees, folders, step)
-        changes = tools.changes(upper, lowers, run)
+        tools.runner.run(run, vertex, lowers, StackTree(stack), upper, trees, folders, step)
+        changes = tools.changes(upper, stack, run)
     except BaseException:
         tools.cache.discard(folder)
         raise

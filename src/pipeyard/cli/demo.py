@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 @click.command("demo")
 @click.option("--folder", type=click.Path(path_type=Path), help="Work here and keep everything.")
+@click.option("--classic", is_flag=True, help="Before and after: CodeBuild with docker, then migrated, compared.")
 @progress_option
-def command(folder: Path | None, progress: str) -> int:
+def command(folder: Path | None, classic: bool, progress: str) -> int:
     """See a small web service go from a git repository to a published image that answers, twice; offline."""
     become_builder()
     kept = folder is not None
@@ -29,7 +30,7 @@ def command(folder: Path | None, progress: str) -> int:
     if kept and where.exists() and any(where.iterdir()):
         raise click.UsageError(f"{where} is not empty")
     try:
-        return _show(where, progress, kept=kept)
+        return _show_classic(where, progress) if classic else _show(where, progress, kept=kept)
     finally:
         if not kept:
             shutil.rmtree(where, ignore_errors=True)
@@ -73,6 +74,45 @@ def _show(folder: Path, progress: str, *, kept: bool) -> int:
     else:
         click.echo("\nKeep the files next time: pipeyard demo --folder DIR")
     return 0
+
+
+def _show_classic(folder: Path, progress: str) -> int:
+    """The pipeline with CodeBuild and docker, the migrated one, and whether both publish the same image."""
+    from pipeyard.service.demo.classic import ClassicWalk
+
+    settings = settings_from(home=str(folder / "home"))
+    _say("A base image from this machine's own shell and Python, so that nothing has to be downloaded")
+    with stopped_by_signals() as stop:
+        with observer_for(progress) as observe:
+            classic = ClassicWalk(settings, environment(), folder, int(time.time()), stop)
+            classic.walk.make_base(observe)
+
+        _say("Before: a CodeBuild project whose buildspec calls docker, run without CodeBuild and without Docker")
+        first = _run(classic.walk, progress)
+        if first.outcome.status != "Succeeded":
+            return 1
+        before = classic.published("latest")
+
+        _say("pipeyard migrate pipeline.yaml --write")
+        click.echo(classic.migrate(), nl=False)
+
+        _say("After: the pipeline that migrate wrote, with an empty build cache")
+        classic.forget_cache()
+        second = _run(classic.walk, progress)
+        if second.outcome.status != "Succeeded":
+            return 1
+        after = classic.published("latest")
+
+    _say("The two images")
+    tags = [sorted(tag for image in ran.outcome.published for tag in image.tags) for ran in (first, second)]
+    for word, image, names in (("before", before, tags[0]), ("after", after, tags[1])):
+        click.echo(f"  {word:6} {image.digest}  {len(image.layers)} layers  {', '.join(names)}")
+    if before == after and tags[0] == tags[1]:
+        click.echo(f"  {click.style('the same image under the same tags', fg='green')}")
+        return 0
+    same = sum(one == other for one, other in zip(before.layers, after.layers, strict=False))
+    click.echo(f"  they differ: {same} of {len(after.layers)} layers are the same")
+    return 1
 
 
 def _run(walk: "DemoWalk", progress: str) -> "DemoRun":

@@ -11,7 +11,10 @@ from pathlib import Path
 
 from pipeyard.errors import InputError
 
-_TOOLS = ("sh", "cat", "ls", "mkdir", "cp", "mv", "rm", "env", "id", "uname", "sed", "grep", "wc", "sleep", "sha256sum")
+_TOOLS = (
+    "sh", "cat", "ls", "mkdir", "mkfifo", "cp", "mv", "rm", "env", "id", "uname", "date", "sed", "grep", "wc", "sleep",
+    "sha256sum",
+)  # fmt: skip
 _LEFT_OUT = shutil.ignore_patterns(
     "__pycache__", "test", "tests", "site-packages", "dist-packages", "idlelib", "tkinter", "turtledemo",
     "ensurepip", "lib2to3", "config-*", "*.a", "pydoc_data", "_tkinter*", "_test*",
@@ -24,7 +27,7 @@ def assemble_root(root: Path) -> None:
     Everything lies under /usr, as in current distributions; programs keep their names, libraries go to /usr/lib and
     the dynamic loader to the place that the programs name.
     """
-    for folder in ("usr/bin", "usr/lib", "usr/lib64", "etc", "tmp", "app"):
+    for folder in ("usr/bin", "usr/lib", "usr/lib64", "etc", "tmp"):
         (root / folder).mkdir(parents=True)
     (root / "tmp").chmod(0o1777)
     for name in ("bin", "lib", "lib64"):

@@ -1,6 +1,8 @@
 """A small web service in a git repository, and a CloudFormation template of its pipeline beside it."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from msgspec import Struct
 
@@ -108,8 +110,18 @@ class DemoProject(Struct, frozen=True):
         return _commit(self.repository, "Greet differently", at_s)
 
 
-def make_project(folder: Path, account: str, region: str, at_s: int) -> DemoProject:
-    """Writes the service's repository and the template under `folder` and makes the first commit at `at_s`."""
+def make_project(
+    folder: Path,
+    account: str,
+    region: str,
+    at_s: int,
+    template: str = "",
+    more: Mapping[str, str] = MappingProxyType({}),
+) -> DemoProject:
+    """Writes the service's repository and the template under `folder` and makes the first commit at `at_s`.
+
+    `template` is another one than the usual, `more` are further files of the repository.
+    """
     import pygit2
 
     repository = folder / "greeter"
@@ -119,11 +131,13 @@ def make_project(folder: Path, account: str, region: str, at_s: int) -> DemoProj
     (repository / "service.py").write_text(_SERVICE)
     (repository / "words.txt").write_text(_WORDS)
     (repository / "sort_words.py").write_text(_SORT)
-    template = folder / "pipeline.yaml"
-    template.write_text(_TEMPLATE.format(account=account, region=region))
+    for name, text in more.items():
+        (repository / name).write_text(text)
+    definition = folder / "pipeline.yaml"
+    definition.write_text(template or _TEMPLATE.format(account=account, region=region))
     pygit2.init_repository(str(repository), initial_head="main")
     _commit(repository, "A greeter", at_s)
-    return DemoProject(repository, template)
+    return DemoProject(repository, definition)
 
 
 def _commit(folder: Path, message: str, at_s: int) -> str:

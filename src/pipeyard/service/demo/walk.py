@@ -5,7 +5,7 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from pipeyard.errors import ActionFailed, PipeyardError, Stopped
 from pipeyard.progress import Observer, Report, StepEnded, StepStarted
 from pipeyard.registry.reference import Reference
 from pipeyard.service.demo.base_image import assemble_root
-from pipeyard.service.demo.project import BASE_REPOSITORY, make_project
+from pipeyard.service.demo.project import BASE_REPOSITORY, DemoProject, make_project
 from pipeyard.service.images import Images, open_images
 from pipeyard.service.outcome import Outcome
 from pipeyard.service.preflight import RunRequest
@@ -25,6 +25,9 @@ from pipeyard.threads import StopSignal
 
 _BASE_DOCKERFILE = b'FROM scratch\nCOPY . /\nENV LANG=C.UTF-8\nCMD ["sh"]\n'
 _ANSWER_WITHIN_S = 20
+
+MakeProject = Callable[[Path, str, str, int], DemoProject]
+"""From a folder, an account, a region and the time of the first commit, in seconds."""
 
 
 class DemoRun(Struct, frozen=True, kw_only=True):
@@ -38,9 +41,15 @@ class DemoWalk:
     """`folder` receives the project, `settings.home` everything else."""
 
     def __init__(
-        self, settings: Settings, environ: Mapping[str, str], folder: Path, now_s: int, stop: StopSignal
+        self,
+        settings: Settings,
+        environ: Mapping[str, str],
+        folder: Path,
+        now_s: int,
+        stop: StopSignal,
+        make: MakeProject = make_project,
     ) -> None:
-        self.project = make_project(folder, settings.account_id, settings.region, now_s)
+        self.project = make(folder, settings.account_id, settings.region, now_s)
         self._settings = settings
         self._environ = environ
         self._stop = stop

@@ -129,3 +129,30 @@ def test_a_pipeline_whose_condition_is_false_is_not_made(tmp_path: Path) -> None
 def test_a_condition_that_cannot_be_known_is_an_error(tmp_path: Path) -> None:
     reading = read(write(tmp_path, wanted="!Equals [!Ref Connection, x]"), Inputs())
     assert "whether Pipeline is made cannot be known" in reading.problems[0].message
+
+
+@pytest.mark.parametrize("pattern", ["(a+)+b", "((x*)*)*y", "(a|a)*c"])
+def test_a_pattern_takes_no_time_that_grows_with_its_backtracking(tmp_path: Path, pattern: str) -> None:
+    path = write(tmp_path)
+    path.write_text(path.read_text().replace("[a-z]+", pattern).replace("    MaxLength: 8\n", ""))
+    reading = read(path, Inputs(parameters={"Connection": "x", "Repository": "a" * 5000}))
+    assert [problem.rule for problem in reading.problems] == ["parameter-value"]
+
+
+def test_a_pattern_fits_the_whole_value(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    path.write_text(path.read_text().replace("[a-z]+", "^web$|api"))
+    for value, rules in (("api", []), ("web", []), ("api2", ["parameter-value"]), ("web\n", ["parameter-value"])):
+        reading = read(path, Inputs(parameters={"Connection": "x", "Repository": value}))
+        assert [problem.rule for problem in reading.problems] == rules, value
+
+
+@pytest.mark.parametrize("pattern", ["(?!prod)[a-z]+", "[a-z&&[^q]]+", r"([a-z])\\1", "[a-z]++"])
+def test_a_pattern_of_java_alone_is_not_held_against_a_value_and_is_told(tmp_path: Path, pattern: str) -> None:
+    path = write(tmp_path)
+    path.write_text(path.read_text().replace("[a-z]+", pattern))
+    reading = read(path, Inputs(parameters={"Connection": "x", "Repository": "12"}))
+    assert reading.definition is not None
+    (problem,) = reading.problems
+    assert (problem.severity, problem.rule) == ("warning", "pattern-not-checked")
+    assert read(path, Inputs(parameters={"Connection": "x"})).problems == ()

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from pipeyard.definition.declaration import Notes, suggestion
 from pipeyard.definition.documents import Items, Leaf, Node, Table, Unknown, text_leaf
+from pipeyard.definition.patterns import PatternError, compile_pattern
 from pipeyard.errors import Place
 
 _SSM_VALUE = re.compile(r"AWS::SSM::Parameter::Value<(.+)>")
@@ -64,6 +65,10 @@ def _value(name: str, node: Node, place: Place, given: Mapping[str, str], ssm: M
             hint=f"give it with --parameter {name}=...",
             text=f"${{{name}}}",
         )
+    pattern = _text(node, "AllowedPattern")
+    if name in given and pattern and _matches(pattern, "") is None:
+        message = f"parameter {name}: only the service can read its AllowedPattern; the value is not checked"
+        notes.warning(message, node.key_place("AllowedPattern"), rule="pattern-not-checked")
     hidden = _text(node, "NoEcho").lower() == "true"
     from_store = _SSM_VALUE.fullmatch(kind)
     complaint = _complaint(node, "String" if from_store else kind, text)
@@ -104,12 +109,8 @@ def _complaint(node: Table, kind: str, text: str) -> str:
         if any(part not in values for part in parts):
             return f"is not one of {', '.join(values)}"
     pattern = _text(node, "AllowedPattern")
-    if pattern:
-        try:
-            if any(re.fullmatch(pattern, part) is None for part in parts):
-                return f"does not match {pattern}"
-        except re.error:
-            pass  # Java knows patterns that Python does not; such a pattern cannot be held against the value
+    if pattern and any(_matches(pattern, part) is False for part in parts):
+        return f"does not match {pattern}"
     if kind in ("Number", "List<Number>"):
         return next((found for part in parts if (found := _number_complaint(node, part))), "")
     if not is_list:
@@ -119,6 +120,16 @@ def _complaint(node: Table, kind: str, text: str) -> str:
         if longest is not None and len(text) > longest:
             return f"has more than {longest:g} characters"
     return ""
+
+
+def _matches(pattern: str, text: str) -> bool | None:
+    """Whether the whole text fits; None for a pattern that only Java reads: lookaround, intersections of classes."""
+    if "&&" in pattern:  # RE2 would take it for characters of the class
+        return None
+    try:
+        return compile_pattern(rf"\A(?:{pattern})\z").search(text) is not None
+    except PatternError:
+        return None
 
 
 def _number_complaint(node: Table, text: str) -> str:

@@ -1,5 +1,6 @@
 """String functions."""
 
+from pipeyard.definition.patterns import Match, Pattern, PatternError, compile_pattern, replace_all
 from pipeyard.definition.terraform.formatting import format_text
 from pipeyard.definition.terraform.functions.signature import (
     Function,
@@ -13,7 +14,6 @@ from pipeyard.definition.terraform.functions.signature import (
     strings,
 )
 from pipeyard.definition.terraform.graphemes import graphemes
-from pipeyard.definition.terraform.patterns import Match, Pattern, PatternError, compile_pattern, replace_all
 from pipeyard.definition.terraform.values import (
     BOOL,
     STRING,

@@ -73,6 +73,19 @@ def codebuild(name: str = "Test", *inputs: str, **configuration: str) -> dict[st
     }
 
 
+def deploy(provider: str, **configuration: str) -> dict[str, Any]:
+    return {
+        "name": "Deploy",
+        "actionTypeId": type_id("Deploy", provider),
+        "configuration": configuration,
+        "inputArtifacts": [{"name": "Src"}],
+    }
+
+
+def stack(mode: str, **configuration: str) -> dict[str, Any]:
+    return deploy("CloudFormation", ActionMode=mode, StackName="web", **configuration)
+
+
 def approval(name: str = "Ok") -> dict[str, Any]:
     return {"name": name, "actionTypeId": type_id("Approval", "Manual")}
 
@@ -290,6 +303,73 @@ FAULTS: list[tuple[str, str, Bend]] = [
     ("v2-only", "executionMode", lambda p: (v1(p), p.update(executionMode="QUEUED"))),
     ("v2-only", "stages/1/actions/0/actionTypeId/provider", lambda p: p.update(pipelineType="V1")),
     ("v2-only", "stages/1/onFailure", lambda p: (v1(p), p["stages"][1].update(onFailure={"result": "ROLLBACK"}))),
+    (
+        "v2-only",
+        "stages/2/actions/0/actionTypeId/provider",
+        lambda p: (v1(p), add_stage(p, deploy("Lambda", FunctionName="web"))),
+    ),
+    (
+        "configuration-missing",
+        "stages/2/actions/0/configuration",
+        lambda p: add_stage(p, stack("CHANGE_SET_REPLACE", ChangeSetName="c", RoleArn="r")),
+    ),
+    (
+        "configuration-missing",
+        "stages/2/actions/0/configuration",
+        lambda p: add_stage(p, deploy("EC2", InstanceTagKey="Name", InstanceType="EC2", TargetDirectory="/srv")),
+    ),
+    (
+        "configuration-value",
+        "stages/2/actions/0/configuration/InstanceType",
+        lambda p: add_stage(p, deploy("EC2", InstanceTagKey="Name", InstanceType="ECS", DeploySpec="deploy.yml")),
+    ),
+    (
+        "configuration-missing",
+        "stages/2/actions/0/configuration",
+        lambda p: add_stage(p, deploy("EKS", ClusterName="web", HelmReleaseName="web")),
+    ),
+    (
+        "configuration-key",
+        "stages/2/actions/0/configuration/Alias",
+        lambda p: add_stage(p, deploy("Lambda", FunctionName="web", Alias="live")),
+    ),
+    (
+        "configuration-missing",
+        "stages/2/actions/0/configuration",
+        lambda p: add_stage(p, {**deploy("Lambda", FunctionName="web", FunctionAlias="live"), "inputArtifacts": []}),
+    ),
+    (
+        "condition-rule",
+        "stages/1/beforeEntry/conditions/0/rules/0/configuration/AlarmStates",
+        lambda p: p["stages"][1].update(
+            beforeEntry=condition("FAIL", rule("CloudWatchAlarm", AlarmName="cpu", AlarmStates="OK, BROKEN"))
+        ),
+    ),
+    (
+        "condition-rule",
+        "stages/1/beforeEntry/conditions/0/rules/0/ruleTypeId",
+        lambda p: p["stages"][1].update(
+            beforeEntry=condition(
+                "FAIL",
+                {
+                    **rule("DeploymentWindow", Cron="* * ? * MON-FRI *"),
+                    "ruleTypeId": {
+                        "category": "Rule",
+                        "owner": "Custom",
+                        "provider": "DeploymentWindow",
+                        "version": "1",
+                    },
+                },
+            )
+        ),
+    ),
+    (
+        "configuration-size",
+        "stages/1/beforeEntry/conditions/0/rules/0/configuration/Value",
+        lambda p: p["stages"][1].update(
+            beforeEntry=condition("FAIL", rule("VariableCheck", Operator="EQ", Variable="x", Value="v" * 10_001))
+        ),
+    ),
     ("blocker", "stages/1/blockers/0", lambda p: p["stages"][1].update(blockers=[{"name": "b", "type": "Manual"}])),
     ("condition", "stages/0/onFailure", lambda p: p["stages"][0].update(onFailure={"result": "ROLLBACK"})),
     (
@@ -399,6 +479,16 @@ def test_what_the_service_refuses_is_an_error_at_its_place(name: str, place: str
 
 
 WARNINGS: list[tuple[str, str, Bend]] = [
+    (
+        "configuration-missing",
+        "stages/2/actions/0/configuration",
+        lambda p: add_stage(p, stack("CREATE_UPDATE", TemplatePath="Src::t.yaml")),
+    ),
+    (
+        "artifact-not-produced",
+        "stages/2/actions/0/configuration/PrimarySource",
+        lambda p: add_stage(p, codebuild("T", "Src", PrimarySource="Other")),
+    ),
     ("role-missing", "", lambda p: p.pop("roleArn")),
     ("artifact-store-missing", "", lambda p: p.pop("artifactStore")),
     (
@@ -496,14 +586,35 @@ def test_what_is_legal_and_wrong_is_a_warning(name: str, place: str, bend: Bend)
                 "configuration": {"CustomData": "#{SourceVars.CommitMessage}"},
             },
         ),
+        lambda p: add_stage(p, deploy("Lambda", FunctionName="web")),
         lambda p: add_stage(
             p,
             {
-                "name": "Shift",
-                "actionTypeId": type_id("Deploy", "Lambda"),
-                "configuration": {"FunctionName": "web"},
-                "inputArtifacts": [{"name": "Src"}],
+                **deploy("Lambda", FunctionName="web", FunctionAlias="live", PublishedTargetVersion="7", Alarms="cpu"),
+                "inputArtifacts": [],
             },
+        ),
+        lambda p: add_stage(
+            p,
+            deploy(
+                "EC2",
+                InstanceTagKey="Name",
+                InstanceTagValue="web",
+                InstanceType="SSM_MANAGED_NODE",
+                TargetDirectory="/srv",
+                PostScript="after.sh",
+                MaxBatch="50%",
+            ),
+        ),
+        lambda p: add_stage(p, deploy("EC2", InstanceTagKey="Name", InstanceType="EC2", DeploySpec="deploy.yml")),
+        lambda p: add_stage(p, deploy("EKS", ClusterName="web", ManifestFiles="web.yaml", Namespace="web")),
+        lambda p: add_stage(p, deploy("EKS", ClusterName="web", HelmReleaseName="web", HelmChartLocation="chart")),
+        lambda p: add_stage(p, stack("CHANGE_SET_EXECUTE", ChangeSetName="c")),
+        lambda p: p["stages"][1].update(
+            beforeEntry=condition(
+                "SKIP",
+                rule("CloudWatchAlarm", AlarmName="cpu", AlarmStates="OK,INSUFFICIENT_DATA", WaitTime="5"),
+            )
         ),
         lambda p: add_stage(
             p,

@@ -12,14 +12,24 @@ from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get
 import msgspec
 
 from pipeyard.definition.documents import KNOWN_LATER, Items, Leaf, Node, Table, Unknown, first_unknown, plain, shown
-from pipeyard.definition.model import PipelineDeclaration
+from pipeyard.definition.model import ActionTypeId, PipelineDeclaration
 from pipeyard.definition.places import Keys
 from pipeyard.errors import Place, Problem, counted
 
 StructT = TypeVar("StructT", bound=msgspec.Struct)
 
-V2_ONLY_PROVIDERS = frozenset({"Commands", "ECRBuildAndPublish", "InspectorScan", "EC2", "EKS"})
-"""Source: CodePipeline User Guide, "What type of pipeline is right for me?" and the action references."""
+_V2_ONLY = frozenset(
+    {
+        ("Build", "ECRBuildAndPublish"),
+        ("Compute", "Commands"),
+        ("Deploy", "EC2"),
+        ("Deploy", "EKS"),
+        ("Deploy", "Lambda"),
+        ("Invoke", "CodePipeline"),
+        ("Invoke", "InspectorScan"),
+    }
+)
+"""Source: CodePipeline User Guide, the notes of these providers' action references."""
 
 _CLOUD_ONLY = frozenset({"roleArn", "encryptionKey"})
 """What nothing here needs: when it is not known, it is left out without noise. So is a store in an unknown bucket."""
@@ -152,9 +162,14 @@ def v2_feature(pipeline: PipelineDeclaration) -> str:
         if stage.before_entry or stage.on_success or stage.on_failure:
             return f"the conditions of stage {stage.name}"
         for action in stage.actions:
-            if action.action_type_id.provider in V2_ONLY_PROVIDERS:
+            if is_v2_only(action.action_type_id):
                 return f"the provider {action.action_type_id.provider}"
     return ""
+
+
+def is_v2_only(type_id: ActionTypeId) -> bool:
+    """Whether only pipelines of type V2 have such actions."""
+    return (type_id.category, type_id.provider) in _V2_ONLY
 
 
 def declare(

@@ -8,33 +8,40 @@ from collections.abc import Mapping
 from pipeyard.definition.declaration import suggestion
 from pipeyard.definition.model import Condition, FailureConditions, PipelineDeclaration, RuleDeclaration
 from pipeyard.definition.places import Keys
+from pipeyard.definition.rules.configuration import value_complaint
 from pipeyard.definition.rules.findings import Findings, listed
+from pipeyard.definition.rules.provider import FREE, NEEDED, SWITCH, Setting
 from pipeyard.definition.rules.structure import NAME
 
-RULE_SETTINGS: Mapping[str, Mapping[str, bool]] = {
-    "CloudWatchAlarm": {"AlarmName": True, "AlarmStates": False, "WaitTime": False},
+RULE_SETTINGS: Mapping[str, Mapping[str, Setting]] = {
+    "CloudWatchAlarm": {"AlarmName": NEEDED, "AlarmStates": FREE, "WaitTime": Setting(numbers=(0, 10**9))},
     "CodeBuild": {
-        "ProjectName": True,
-        "PrimarySource": False,
-        "BatchEnabled": False,
-        "CombineArtifacts": False,
-        "BuildspecOverride": False,
-        "EnvironmentVariables": False,
+        "ProjectName": NEEDED,
+        "PrimarySource": FREE,
+        "BatchEnabled": SWITCH,
+        "CombineArtifacts": SWITCH,
+        "BuildspecOverride": FREE,
+        "EnvironmentVariables": FREE,
     },
     "Commands": {},
-    "DeploymentWindow": {"Cron": True, "TimeZone": False},
-    "LambdaInvoke": {"FunctionName": True, "UserParameters": False},
-    "VariableCheck": {"Operator": True, "Variable": True, "Value": True},
+    "DeploymentWindow": {"Cron": NEEDED, "TimeZone": FREE},
+    "LambdaInvoke": {"FunctionName": NEEDED, "UserParameters": FREE},
+    "VariableCheck": {
+        "Operator": Setting(required=True, values=("EQ", "NE", "MATCHES", "CONTAINS")),
+        "Variable": NEEDED,
+        "Value": NEEDED,
+    },
 }
-"""Of each rule provider, its configuration keys and whether it needs them."""
+"""The configuration keys of each rule provider."""
+
+_ALARM_STATES = ("ALARM", "OK", "INSUFFICIENT_DATA")
+_MAX_VALUE = 10_000
 
 RESULTS: Mapping[str, tuple[str, ...]] = {
     "beforeEntry": ("FAIL", "SKIP"),
     "onSuccess": ("FAIL", "ROLLBACK"),
     "onFailure": ("FAIL", "RETRY", "ROLLBACK", "SKIP"),
 }
-
-_OPERATORS = ("EQ", "NE", "MATCHES", "CONTAINS")
 
 
 def check_conditions(pipeline: PipelineDeclaration, findings: Findings) -> None:
@@ -107,26 +114,37 @@ def _rule(rule: RuleDeclaration, keys: Keys, findings: Findings) -> None:
             hint=f"{closest}; {there}" if closest else there,
         )
         return
-    for key in rule.configuration:
+    kind = rule.rule_type_id
+    if (kind.category, kind.owner, kind.version) != ("Rule", "AWS", "1"):
+        given = f"{kind.category}/{kind.owner}/{kind.provider}/{kind.version}"
+        findings.error(
+            "condition-rule",
+            (*keys, "ruleTypeId"),
+            f"rule {rule.name} has the type {given}; it is Rule/AWS/{kind.provider}/1",
+        )
+    for key, value in rule.configuration.items():
+        here = (*keys, "configuration", key)
         if key not in settings:
             findings.warning(
                 "condition-rule",
-                (*keys, "configuration", key),
-                f"{rule.rule_type_id.provider} has no configuration key {key!r}",
+                here,
+                f"{kind.provider} has no configuration key {key!r}",
                 hint=suggestion(key, settings) or (f"it has {listed(settings)}" if settings else "it has none"),
             )
-    for key, needed in settings.items():
-        if needed and key not in rule.configuration:
+        elif "#{" not in value and (complaint := value_complaint(settings[key], value)):
+            findings.error("condition-rule", here, f"{key} is {value!r}; {complaint}")
+        if not 1 <= len(value) <= _MAX_VALUE:
+            message = f"{key} of rule {rule.name} has {len(value)} characters, not 1 to {_MAX_VALUE}"
+            findings.error("configuration-size", here, message)
+    for state in rule.configuration.get("AlarmStates", "").split(","):
+        if kind.provider == "CloudWatchAlarm" and state.strip() not in ("", *_ALARM_STATES) and "#{" not in state:
+            message = f"there is no alarm state {state.strip()!r}"
+            hint = f"there are {listed(_ALARM_STATES)}"
+            findings.error("condition-rule", (*keys, "configuration", "AlarmStates"), message, hint=hint)
+    for key, setting in settings.items():
+        if setting.required and key not in rule.configuration:
             findings.error("condition-rule", keys, f"rule {rule.name} needs {key} in its configuration")
     if rule.rule_type_id.provider == "Commands" and not 1 <= len(rule.commands) <= 50:
         findings.error("condition-rule", keys, f"rule {rule.name} needs 1 to 50 commands")
-    operator = rule.configuration.get("Operator")
-    if rule.rule_type_id.provider == "VariableCheck" and operator is not None and operator not in _OPERATORS:
-        findings.error(
-            "condition-rule",
-            (*keys, "configuration", "Operator"),
-            f"there is no operator {operator!r}",
-            hint=f"there are {listed(_OPERATORS)}",
-        )
     if rule.timeout_in_minutes is not None and not 5 <= rule.timeout_in_minutes <= 86400:
         findings.error("timeout", (*keys, "timeoutInMinutes"), "a timeout is 5 to 86400 minutes")

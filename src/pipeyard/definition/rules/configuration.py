@@ -8,7 +8,8 @@ from pipeyard.definition.model import ActionDeclaration, ActionTypeId, PipelineD
 from pipeyard.definition.places import Keys
 from pipeyard.definition.rules.findings import Findings, listed
 from pipeyard.definition.rules.flow import steps
-from pipeyard.definition.rules.providers import PROVIDERS, Setting, provider_of
+from pipeyard.definition.rules.provider import Setting
+from pipeyard.definition.rules.providers import PROVIDERS, provider_of
 
 MAX_VALUE = 1000
 _ENVIRONMENT_NAME = re.compile(r"[A-Za-z0-9_]{1,128}")
@@ -92,7 +93,7 @@ def _settings(action: ActionDeclaration, keys: Keys, findings: Findings) -> None
                 hint=suggestion(key, provider.settings) or f"it has {listed(provider.settings)}",
             )
         elif "#{" not in value:
-            complaint = _value_complaint(setting, value)
+            complaint = value_complaint(setting, value)
             if complaint:
                 findings.error("configuration-value", (*here, key), f"{key} is {value!r}; {complaint}")
     mode = action.configuration.get("ActionMode", "")
@@ -120,6 +121,12 @@ def _missing(action: ActionDeclaration, settings: Mapping[str, Setting]) -> list
             needed.append("ECRRepositoryName")
         case "S3" if configuration.get("Extract") == "false":
             needed.append("ObjectKey")
+        case "EC2" if "DeploySpec" not in configuration:
+            needed += ["TargetDirectory", "PostScript"]
+        case "Lambda" if action.action_type_id.category == "Deploy" and not action.input_artifacts:
+            needed.append("PublishedTargetVersion")
+        case "EKS" if "ManifestFiles" not in configuration:
+            needed += ["HelmReleaseName", "HelmChartLocation"]
         case "CloudFormation":
             mode = configuration.get("ActionMode", "")
             if mode.startswith("CHANGE_SET"):
@@ -129,7 +136,8 @@ def _missing(action: ActionDeclaration, settings: Mapping[str, Setting]) -> list
     return [key for key in needed if key not in configuration]
 
 
-def _value_complaint(setting: Setting, value: str) -> str:
+def value_complaint(setting: Setting, value: str) -> str:
+    """What is wrong with a configuration value, as the end of a sentence; empty when nothing is."""
     if setting.values and value not in setting.values:
         closest = suggestion(value, setting.values)
         return f"it takes {listed(setting.values)}" + (f" ({closest})" if closest.startswith("names are") else "")

@@ -6,62 +6,21 @@ reference" ("Number of input and output artifacts for each action type").
 
 from collections.abc import Mapping
 
-from msgspec import Struct
-
 from pipeyard.definition.model import ActionTypeId
+from pipeyard.definition.rules.deployers import DEPLOYERS
+from pipeyard.definition.rules.provider import FREE, NEEDED, SWITCH, Provider, Setting
 
-
-class Setting(Struct, frozen=True, kw_only=True):
-    """One configuration key. `values`: all that it may hold. `numbers`: the least and the most."""
-
-    required: bool = False
-    values: tuple[str, ...] = ()
-    numbers: tuple[int, int] | None = None
-
-
-class Provider(Struct, frozen=True, kw_only=True):
-    """One action type. `inputs` and `outputs` are the least and most artifacts.
-
-    `settings` None: the keys are not checked. `variables` None: the action decides at run time what it puts out.
-    """
-
-    category: str
-    provider: str
-    owner: str = "AWS"
-    inputs: tuple[int, int] = (0, 5)
-    outputs: tuple[int, int] = (0, 5)
-    settings: Mapping[str, Setting] | None = None
-    variables: tuple[str, ...] | None = ()
-    v2_only: bool = False
-
-
-_FREE = Setting()
-_NEEDED = Setting(required=True)
-_SWITCH = Setting(values=("true", "false"))
 _FORMAT = Setting(values=("CODE_ZIP", "CODEBUILD_CLONE_REF"))
 _THRESHOLD = Setting(numbers=(0, 10**9))
 
 _CODEBUILD = {
-    "ProjectName": _NEEDED,
-    "PrimarySource": _FREE,
-    "BatchEnabled": _SWITCH,
-    "BuildspecOverride": _FREE,
-    "CombineArtifacts": _SWITCH,
-    "EnvironmentVariables": _FREE,
+    "ProjectName": NEEDED,
+    "PrimarySource": FREE,
+    "BatchEnabled": SWITCH,
+    "BuildspecOverride": FREE,
+    "CombineArtifacts": SWITCH,
+    "EnvironmentVariables": FREE,
 }
-_STACK_SET_RATES = dict.fromkeys(
-    (
-        "FailureTolerancePercentage",
-        "FailureToleranceCount",
-        "MaxConcurrentPercentage",
-        "MaxConcurrentCount",
-        "ConcurrencyMode",
-        "CallAs",
-    ),
-    _FREE,
-)
-_TO_ECS = {f"Image{number}{part}": _FREE for number in ("", *range(1, 5)) for part in ("ArtifactName", "ContainerName")}
-
 SOURCES = (
     Provider(
         category="Source",
@@ -69,10 +28,10 @@ SOURCES = (
         inputs=(0, 0),
         outputs=(1, 1),
         settings={
-            "S3Bucket": _NEEDED,
-            "S3ObjectKey": _NEEDED,
-            "PollForSourceChanges": _SWITCH,
-            "AllowOverrideForS3ObjectKey": _SWITCH,
+            "S3Bucket": NEEDED,
+            "S3ObjectKey": NEEDED,
+            "PollForSourceChanges": SWITCH,
+            "AllowOverrideForS3ObjectKey": SWITCH,
         },
         variables=("BucketName", "ETag", "ObjectKey", "VersionId"),
     ),
@@ -81,7 +40,7 @@ SOURCES = (
         provider="ECR",
         inputs=(0, 0),
         outputs=(1, 1),
-        settings={"RepositoryName": _NEEDED, "ImageTag": _FREE},
+        settings={"RepositoryName": NEEDED, "ImageTag": FREE},
         variables=("ImageDigest", "ImageTag", "ImageURI", "RegistryId", "RepositoryName"),
     ),
     Provider(
@@ -90,9 +49,9 @@ SOURCES = (
         inputs=(0, 0),
         outputs=(1, 1),
         settings={
-            "RepositoryName": _NEEDED,
-            "BranchName": _NEEDED,
-            "PollForSourceChanges": _SWITCH,
+            "RepositoryName": NEEDED,
+            "BranchName": NEEDED,
+            "PollForSourceChanges": SWITCH,
             "OutputArtifactFormat": _FORMAT,
         },
         variables=("AuthorDate", "BranchName", "CommitId", "CommitMessage", "CommitterDate", "RepositoryName"),
@@ -103,11 +62,11 @@ SOURCES = (
         inputs=(0, 0),
         outputs=(1, 1),
         settings={
-            "ConnectionArn": _NEEDED,
-            "FullRepositoryId": _NEEDED,
-            "BranchName": _NEEDED,
+            "ConnectionArn": NEEDED,
+            "FullRepositoryId": NEEDED,
+            "BranchName": NEEDED,
             "OutputArtifactFormat": _FORMAT,
-            "DetectChanges": _SWITCH,
+            "DetectChanges": SWITCH,
         },
         variables=(
             "AuthorDate",
@@ -129,11 +88,11 @@ SOURCES = (
         inputs=(0, 0),
         outputs=(1, 1),
         settings={
-            "Owner": _NEEDED,
-            "Repo": _NEEDED,
-            "Branch": _NEEDED,
-            "OAuthToken": _NEEDED,
-            "PollForSourceChanges": _SWITCH,
+            "Owner": NEEDED,
+            "Repo": NEEDED,
+            "Branch": NEEDED,
+            "OAuthToken": NEEDED,
+            "PollForSourceChanges": SWITCH,
         },
         variables=(
             "AuthorDate",
@@ -156,13 +115,12 @@ BUILDERS = (
         inputs=(1, 1),
         outputs=(0, 0),
         settings={
-            "ECRRepositoryName": _NEEDED,
-            "DockerFilePath": _FREE,
-            "ImageTags": _FREE,
+            "ECRRepositoryName": NEEDED,
+            "DockerFilePath": FREE,
+            "ImageTags": FREE,
             "RegistryType": Setting(values=("private", "public")),
         },
         variables=("ECRImageDigestId", "ECRRepositoryName"),
-        v2_only=True,
     ),
     Provider(
         category="Compute",
@@ -170,7 +128,6 @@ BUILDERS = (
         inputs=(1, 10),
         outputs=(0, 1),
         variables=None,
-        v2_only=True,
     ),
     Provider(category="Test", provider="DeviceFarm", inputs=(1, 1), outputs=(0, 0)),
     Provider(category="Test", owner="ThirdParty", provider="BlazeMeter", inputs=(1, 1), outputs=(0, 0)),
@@ -179,164 +136,18 @@ BUILDERS = (
     Provider(category="Test", owner="ThirdParty", provider="Runscope", inputs=(0, 5), outputs=(0, 5)),
 )
 
-DEPLOYERS = (
-    Provider(
-        category="Deploy",
-        provider="S3",
-        inputs=(1, 1),
-        outputs=(0, 0),
-        settings={
-            "BucketName": _NEEDED,
-            "Extract": Setting(required=True, values=("true", "false")),
-            "ObjectKey": _FREE,
-            "KMSEncryptionKeyARN": _FREE,
-            "CannedACL": _FREE,
-            "CacheControl": _FREE,
-        },
-    ),
-    Provider(
-        category="Deploy",
-        provider="CloudFormation",
-        inputs=(0, 10),
-        outputs=(0, 1),
-        settings={
-            "ActionMode": Setting(
-                required=True,
-                values=(
-                    "CREATE_UPDATE",
-                    "DELETE_ONLY",
-                    "REPLACE_ON_FAILURE",
-                    "CHANGE_SET_REPLACE",
-                    "CHANGE_SET_EXECUTE",
-                ),
-            ),
-            "StackName": _NEEDED,
-            "Capabilities": _FREE,
-            "ChangeSetName": _FREE,
-            "RoleArn": _FREE,
-            "TemplatePath": _FREE,
-            "OutputFileName": _FREE,
-            "ParameterOverrides": _FREE,
-            "TemplateConfiguration": _FREE,
-        },
-        variables=None,
-    ),
-    Provider(
-        category="Deploy",
-        provider="CloudFormationStackSet",
-        inputs=(1, 10),
-        outputs=(0, 0),
-        settings={
-            "StackSetName": _NEEDED,
-            "TemplatePath": _NEEDED,
-            "Description": _FREE,
-            "Parameters": _FREE,
-            "Capabilities": _FREE,
-            "PermissionModel": Setting(values=("SELF_MANAGED", "SERVICE_MANAGED")),
-            "AdministrationRoleArn": _FREE,
-            "ExecutionRoleName": _FREE,
-            "OrganizationsAutoDeployment": _FREE,
-            "DeploymentTargets": _FREE,
-            "Regions": _FREE,
-            **_STACK_SET_RATES,
-        },
-        variables=("OperationId", "StackSetId"),
-    ),
-    Provider(
-        category="Deploy",
-        provider="CloudFormationStackInstances",
-        inputs=(0, 10),
-        outputs=(0, 0),
-        settings={
-            "StackSetName": _NEEDED,
-            "DeploymentTargets": _NEEDED,
-            "Regions": _NEEDED,
-            "ParameterOverrides": _FREE,
-            **_STACK_SET_RATES,
-        },
-        variables=("OperationId", "StackSetId"),
-    ),
-    Provider(
-        category="Deploy",
-        provider="CodeDeploy",
-        inputs=(1, 1),
-        outputs=(0, 0),
-        settings={"ApplicationName": _NEEDED, "DeploymentGroupName": _NEEDED},
-    ),
-    Provider(
-        category="Deploy",
-        provider="CodeDeployToECS",
-        inputs=(1, 5),
-        outputs=(0, 0),
-        settings={
-            "ApplicationName": _NEEDED,
-            "DeploymentGroupName": _NEEDED,
-            "TaskDefinitionTemplateArtifact": _NEEDED,
-            "AppSpecTemplateArtifact": _NEEDED,
-            "TaskDefinitionTemplatePath": _FREE,
-            "AppSpecTemplatePath": _FREE,
-            **_TO_ECS,
-        },
-    ),
-    Provider(
-        category="Deploy",
-        provider="ECS",
-        inputs=(1, 1),
-        outputs=(0, 0),
-        settings={
-            "ClusterName": _NEEDED,
-            "ServiceName": _NEEDED,
-            "FileName": _FREE,
-            "DeploymentTimeout": Setting(numbers=(1, 60)),
-        },
-    ),
-    Provider(category="Deploy", provider="EC2", inputs=(1, 1), outputs=(0, 0), v2_only=True),
-    Provider(category="Deploy", provider="EKS", inputs=(1, 1), outputs=(0, 0), v2_only=True, variables=None),
-    Provider(
-        category="Deploy",
-        provider="ElasticBeanstalk",
-        inputs=(1, 1),
-        outputs=(0, 0),
-        settings={"ApplicationName": _NEEDED, "EnvironmentName": _NEEDED},
-    ),
-    Provider(category="Deploy", provider="Lambda", inputs=(0, 1), v2_only=True, variables=None),
-    Provider(category="Deploy", provider="OpsWorks", inputs=(1, 1), outputs=(0, 0)),
-    Provider(category="Deploy", provider="ServiceCatalog", inputs=(1, 1), outputs=(0, 0)),
-    Provider(
-        category="Deploy",
-        provider="AppConfig",
-        inputs=(1, 1),
-        outputs=(0, 0),
-        settings={
-            "Application": _NEEDED,
-            "Environment": _NEEDED,
-            "ConfigurationProfile": _NEEDED,
-            "InputArtifactConfigurationPath": _NEEDED,
-            "DeploymentStrategy": _NEEDED,
-        },
-    ),
-    Provider(
-        category="Deploy",
-        owner="ThirdParty",
-        provider="AlexaSkillsKit",
-        inputs=(1, 2),
-        outputs=(0, 0),
-        settings={"ClientId": _NEEDED, "ClientSecret": _NEEDED, "RefreshToken": _NEEDED, "SkillId": _NEEDED},
-    ),
-)
-
 OTHERS = (
     Provider(
         category="Approval",
         provider="Manual",
         inputs=(0, 0),
         outputs=(0, 0),
-        settings={"CustomData": _FREE, "ExternalEntityLink": _FREE, "NotificationArn": _FREE},
+        settings={"CustomData": FREE, "ExternalEntityLink": FREE, "NotificationArn": FREE},
     ),
     Provider(
         category="Invoke",
         provider="Lambda",
-        settings={"FunctionName": _NEEDED, "UserParameters": _FREE},
+        settings={"FunctionName": NEEDED, "UserParameters": FREE},
         variables=None,
     ),
     Provider(
@@ -345,10 +156,10 @@ OTHERS = (
         inputs=(0, 1),
         outputs=(0, 1),
         settings={
-            "StateMachineArn": _NEEDED,
-            "ExecutionNamePrefix": _FREE,
+            "StateMachineArn": NEEDED,
+            "ExecutionNamePrefix": FREE,
             "InputType": Setting(values=("Literal", "FilePath")),
-            "Input": _FREE,
+            "Input": FREE,
         },
         variables=("ExecutionArn", "StateMachineArn"),
     ),
@@ -359,24 +170,22 @@ OTHERS = (
         outputs=(0, 1),
         settings={
             "InspectorRunMode": Setting(required=True, values=("ECRImageScan", "SourceCodeScan")),
-            "ECRRepositoryName": _FREE,
-            "ImageTag": _FREE,
+            "ECRRepositoryName": FREE,
+            "ImageTag": FREE,
             "CriticalThreshold": _THRESHOLD,
             "HighThreshold": _THRESHOLD,
             "MediumThreshold": _THRESHOLD,
             "LowThreshold": _THRESHOLD,
         },
         variables=("HighestScannedSeverity",),
-        v2_only=True,
     ),
     Provider(
         category="Invoke",
         provider="CodePipeline",
         inputs=(0, 0),
         outputs=(0, 0),
-        settings={"PipelineName": _NEEDED, "SourceRevisions": _FREE, "Variables": _FREE},
+        settings={"PipelineName": NEEDED, "SourceRevisions": FREE, "Variables": FREE},
         variables=None,
-        v2_only=True,
     ),
     Provider(category="Invoke", owner="ThirdParty", provider="Snyk", variables=None),
 )

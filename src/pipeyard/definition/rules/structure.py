@@ -5,7 +5,7 @@ Source: CodePipeline API (botocore's model: patterns and sizes); User Guide, "Pi
 
 import re
 
-from pipeyard.definition.declaration import V2_ONLY_PROVIDERS
+from pipeyard.definition.declaration import is_v2_only
 from pipeyard.definition.model import ActionDeclaration, PipelineDeclaration, StageDeclaration
 from pipeyard.definition.places import Keys
 from pipeyard.definition.rules.findings import Findings
@@ -193,7 +193,7 @@ def _type_features(pipeline: PipelineDeclaration, findings: Findings) -> None:
             if condition is not None:
                 findings.error("v2-only", ("stages", index, key), f"{key} needs a pipeline of type V2", hint=hint)
         for number, action in enumerate(stage.actions):
-            if action.action_type_id.provider in V2_ONLY_PROVIDERS:
+            if is_v2_only(action.action_type_id):
                 findings.error(
                     "v2-only",
                     ("stages", index, "actions", number, "actionTypeId", "provider"),

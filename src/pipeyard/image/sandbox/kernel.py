@@ -47,11 +47,16 @@ def mount(source: str, target: str, kind: str, flags: int = 0, options: str = ""
     _checked(result, target)
 
 
+def system_call(number: int, *arguments: "int | bytes | None") -> int:
+    """syscall(2), for calls that no library of this age has; negative when it failed."""
+    given = [ctypes.c_long(one) if isinstance(one, int) else one for one in arguments]
+    return int(_libc().syscall(ctypes.c_long(number), *given))
+
+
 def open_within(root: int, path: str) -> int:
     """A descriptor (O_PATH) of what lies below an open folder, which no symlink leads out of. Raises OSError."""
     how = struct.pack("QQQ", os.O_PATH | os.O_CLOEXEC, 0, _RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS)
-    arguments = (ctypes.c_long(_OPENAT2), ctypes.c_long(root), os.fsencode(path), how, ctypes.c_long(len(how)))
-    result = int(_libc().syscall(*arguments))
+    result = system_call(_OPENAT2, root, os.fsencode(path), how, len(how))
     if result < 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), path)

@@ -6,12 +6,11 @@ to every service that listens on one. Landlock lets a process reach only those o
 Source: Linux, Documentation/userspace-api/landlock.rst, "IPC scoping" (since 6.12).
 """
 
-import ctypes
 import os
 import struct
 from functools import cache
 
-from pipeyard.image.sandbox.kernel import PR_SET_NO_NEW_PRIVS, prctl
+from pipeyard.image.sandbox.kernel import PR_SET_NO_NEW_PRIVS, prctl, system_call
 
 _CREATE_RULESET, _RESTRICT_SELF = 444, 446  # the same on every architecture
 _VERSION_WITH_SCOPES = 6
@@ -21,7 +20,7 @@ _ABSTRACT_UNIX_SOCKET, _SIGNAL = 1, 2
 @cache
 def confines() -> bool:
     """Whether this kernel knows scopes, and this machine allows them."""
-    return _call(_CREATE_RULESET, None, 0, 1) >= _VERSION_WITH_SCOPES
+    return system_call(_CREATE_RULESET, None, 0, 1) >= _VERSION_WITH_SCOPES
 
 
 def confine() -> None:
@@ -29,16 +28,11 @@ def confine() -> None:
     if not confines():
         return
     wanted = struct.pack("QQQ", 0, 0, _ABSTRACT_UNIX_SOCKET | _SIGNAL)  # accesses of files, of the network, scopes
-    rules = _call(_CREATE_RULESET, ctypes.create_string_buffer(wanted), len(wanted), 0)
+    rules = system_call(_CREATE_RULESET, wanted, len(wanted), 0)
     if rules < 0:
         return
     try:
         prctl(PR_SET_NO_NEW_PRIVS, 1)
-        _call(_RESTRICT_SELF, rules, 0)
+        system_call(_RESTRICT_SELF, rules, 0)
     finally:
         os.close(rules)
-
-
-def _call(number: int, *arguments: object) -> int:
-    given = [ctypes.c_long(one) if isinstance(one, int) else one for one in arguments]
-    return int(ctypes.CDLL(None).syscall(ctypes.c_long(number), *given))

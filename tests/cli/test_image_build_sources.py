@@ -131,14 +131,6 @@ def test_an_entitlement_that_is_none_is_refused(shell: Shell) -> None:
     assert "everything" in done.err
 
 
-def test_a_key_file_is_no_agent_and_the_way_to_one_is_told(shell: Shell) -> None:
-    shell.write("Dockerfile", "FROM scratch\nLABEL a=b\n")
-    shell.write("id_ed25519", "key")
-    done = shell.build("--ssh", "default=context/id_ed25519")
-    assert done.code == 2
-    assert "ssh-add" in done.err
-
-
 def test_pruning_gives_the_cache_back_and_the_next_build_is_whole(shell: Shell) -> None:
     shell.write("Dockerfile", "FROM scratch\nCOPY f /f\n")
     shell.write("f", "f" * 1000)

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from pipeyard.cli.fields import fields_of
 from pipeyard.errors import InputError
 from pipeyard.registry.reference import Reference, parse_reference
 
@@ -63,4 +64,4 @@ def cache_targets(images: "Images", texts: tuple[str, ...], folder: Path, stop: 
 def _fields(text: str, alone: str) -> dict[str, str]:
     if "=" not in text:
         return {alone: text}
-    return dict(part.partition("=")[::2] for part in text.split(","))
+    return dict(fields_of(text, "the cache"))

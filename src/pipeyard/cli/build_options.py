@@ -2,6 +2,9 @@
 
 from pipeyard.cli.option_table import Option
 
+PROGRESS = {"auto": "auto", "plain": "plain", "json": "json", "quiet": "quiet", "tty": "auto", "rawjson": "json"}
+"""What can be asked for, in buildx's words too, and what it means."""
+
 REGISTRY_OPTIONS = (
     Option("--registry-mirror", "mirrors", "HOST=URL", "Ask this mirror of a registry first.", many=True),
     Option("--insecure-registry", "insecure", "HOST", "Speak plain HTTP, or TLS unverified.", many=True),
@@ -20,19 +23,25 @@ BUILD_OPTIONS = (
     Option("--annotation", "annotations", "NAME=VALUE", "An annotation.", many=True),
     Option("--no-cache", "no_cache", help="Run every step again.", is_flag=True),
     Option("--no-cache-filter", "no_cache_filter", "STAGE", "Run these stages again.", many=True),
+    Option("--pull", "pull", "[=true|false]", "Base images from their registries alone.", default="", bare="true"),
     Option("--push", "push", help="Push the result under its names.", is_flag=True),
+    Option("--load", "load", help="Keep the result in the embedded registry, too.", is_flag=True),
     Option("-o --output", "outputs", "type=TYPE,dest=PATH", "Where the result goes.", many=True),
     Option("--compression", "compression", help="Of the layers.", choices=("gzip", "zstd"), default="gzip"),
     Option("--network", "network", help="Network of RUN.", choices=("default", "host", "none"), default="default"),
     Option("--add-host", "hosts", "NAME:ADDRESS", "A line of /etc/hosts for RUN.", many=True),
     Option("--allow", "allow", "ENTITLEMENT", "security.insecure: RUN may leave the sandbox.", many=True),
-    Option("--memory", "memory", "BYTES", "Most memory of a RUN (such as 512m).", default=""),
+    Option("-m --memory", "memory", "BYTES", "Most memory of a RUN (such as 512m).", default=""),
+    Option("--shm-size", "shm_size", "BYTES", "Size of /dev/shm in a RUN (such as 64m).", default=""),
+    Option("--ulimit", "ulimits", "NAME=SOFT[:HARD]", "A limit of a RUN's processes.", many=True),
     Option("--cache-from", "caches_from", "REF|type=local,src=FOLDER", "Use a cache.", many=True),
     Option("--cache-to", "caches_to", "REF|type=TYPE,...", "Share the cache.", many=True),
     Option("--provenance", "provenance", "[=mode=min|max]", "Attest how the image was made.", bare="true"),
     Option("--sbom", "sbom", "[=true|false]", "Attest what is in the image.", bare="true"),
+    Option("--attest", "attests", "type=provenance|sbom[,...]", "The same as the two above.", many=True),
     Option("--check", "check_only", help="Check the Dockerfile and build nothing.", is_flag=True),
-    Option("--progress", "progress", help="On stderr.", choices=("auto", "plain", "json", "quiet"), default="auto"),
+    Option("--call", "call", help="The same with `check`.", choices=("build", "check"), default="build"),
+    Option("--progress", "progress", help="On stderr.", choices=tuple(PROGRESS), default="auto"),
     Option("-q --quiet", "quiet", help="No progress.", is_flag=True),
     Option("--metadata-file", "metadata_file", "FILE", "Write what was built, as JSON."),
     Option("--iidfile", "iidfile", "FILE", "Write the image's id."),

@@ -1,12 +1,15 @@
 """`pipeyard image build`: one Dockerfile to one image, pushed, stored or written to a file."""
 
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pipeyard.cli.build_contexts import Context, opened_context
+from pipeyard.cli.build_options import PROGRESS
 from pipeyard.cli.build_outputs import Output, parse_output
+from pipeyard.cli.fields import fields_of, refuse_unknown, truth
 from pipeyard.cli.start import become_builder, environment, pairs, settings_from, stopped_by_signals, working_folder
 from pipeyard.errors import InputError, PipeyardError
 
@@ -23,7 +26,7 @@ def build(options: dict[str, Any]) -> int:
     from pipeyard.cli.terminal import observer_for
     from pipeyard.service.images import open_images
 
-    if options["check_only"]:
+    if options["check_only"] or options["call"] == "check":
         return _check(options)
     become_builder()
     settings = settings_from(
@@ -31,7 +34,7 @@ def build(options: dict[str, Any]) -> int:
         insecure_registries=options["insecure"] or None,
     )
     outputs = [parse_output(text) for text in options["outputs"]]
-    mode = "quiet" if options["quiet"] else options["progress"]
+    mode = "quiet" if options["quiet"] else PROGRESS[options["progress"]]
     with (
         open_images(settings, environment()) as images,
         stopped_by_signals() as stop,
@@ -39,11 +42,12 @@ def build(options: dict[str, Any]) -> int:
         ExitStack() as held,
     ):
         context = held.enter_context(opened_context(options["context"], working_folder(), settings.home, stop))
-        request = _request(options, context)
+        request = _request(options, context, outputs)
         publications = _publications(images, options, outputs, stop)
         publications += cache_targets(images, options["caches_to"], working_folder(), stop)
         try:
-            built = images.build(request, publications, observe, stop)
+            origin = images.origin(stop, observe, pull=True) if truth("--pull", options["pull"] or "false") else None
+            built = images.build(request, publications, observe, stop, origin=origin)
             if outputs:
                 from pipeyard.cli.build_outputs import write_outputs
 
@@ -51,14 +55,14 @@ def build(options: dict[str, Any]) -> int:
         finally:
             for publication in publications:
                 publication.destination.close()
-    _tell(options, built, to_stderr=any(output.dest == "-" and output.writes_files for output in outputs))
+    _tell(options, outputs, built)
     return 0
 
 
-def _request(options: dict[str, Any], context: Context) -> "BuildRequest":
+def _request(options: dict[str, Any], context: Context, outputs: Sequence[Output] = ()) -> "BuildRequest":
     from pipeyard.cli.build_caches import cache_source, is_inline
-    from pipeyard.image.build import BuildRequest, ContextOrigin, Limits
-    from pipeyard.image.dockerfile.quantities import parse_size
+    from pipeyard.cli.build_limits import limits_of
+    from pipeyard.image.build import BuildRequest, ContextOrigin
 
     folder = working_folder()
     text = context.text
@@ -72,13 +76,11 @@ def _request(options: dict[str, Any], context: Context) -> "BuildRequest":
     arguments = _values(options["arguments"])
     epoch = arguments.get("SOURCE_DATE_EPOCH", environment().get("SOURCE_DATE_EPOCH", ""))
     seconds = int(epoch) if epoch.isdigit() else None
-    memory = parse_size(options["memory"]) if options["memory"] else 0
-    if memory is None:
-        raise InputError(f"--memory {options['memory']!r} is no number of bytes", hint="such as 512m or 2g")
     contexts = {
         name: value if "://" in value or value.startswith(("git@", "target:")) else str(folder / value)
         for name, value in pairs(options["contexts"], "--build-context").items()
     }
+    attests = dict(_attest(text) for text in options["attests"])
     return BuildRequest(
         context=context.folder,
         context_origin=ContextOrigin(context.origin, context.digest) if context.digest else None,
@@ -87,24 +89,25 @@ def _request(options: dict[str, Any], context: Context) -> "BuildRequest":
         target=options["target"],
         arguments=arguments,
         labels=pairs(options["labels"], "--label"),
-        annotations=pairs(options["annotations"], "--annotation"),
+        annotations=pairs(options["annotations"], "--annotation")
+        | dict(annotation for output in outputs for annotation in output.annotations),
         contexts=contexts,
         platforms=_platforms(options["platforms"]),
         secrets=dict(_secret(text, folder) for text in options["secrets"]),
         ssh=_ssh(options["ssh"]),
         epoch_s=seconds if seconds is not None else context.committed_s or 0,
         files_epoch_s=seconds or 0,
-        compression=options["compression"],
+        compression=_compression(outputs) or options["compression"],
         network=options["network"],
         add_hosts=dict(_host(text) for text in options["hosts"]),
         insecure="security.insecure" in _allowed(options["allow"]),
-        limits=Limits(memory=memory),
+        limits=limits_of(options["memory"], options["shm_size"], options["ulimits"]),
         cache_from=tuple(cache_source(text, folder) for text in options["caches_from"]),
         inline_cache=any(is_inline(text) for text in options["caches_to"]),
         no_cache=options["no_cache"],
         no_cache_filter=options["no_cache_filter"],
-        provenance=_provenance(options["provenance"] or ""),
-        sbom=_flag("--sbom", options["sbom"] or "false"),
+        provenance=_provenance(options["provenance"] or attests.get("provenance", "")),
+        sbom=_asked("--sbom", options["sbom"] or attests.get("sbom", "false")),
     )
 
 
@@ -118,31 +121,45 @@ def _allowed(texts: tuple[str, ...]) -> frozenset[str]:
     return found
 
 
+def _compression(outputs: Sequence[Output]) -> 'Literal["gzip", "zstd"] | None':
+    return next((output.compression for output in outputs if output.compression), None)
+
+
+def _attest(text: str) -> tuple[str, str]:
+    """`type=sbom` or `type=provenance`, and the rest as the option of that name has it. Raises InputError."""
+    fields = dict(fields_of(text, "--attest"))
+    kind = fields.pop("type", "")
+    if kind not in ("sbom", "provenance"):
+        raise InputError(f"--attest {text!r} has no known type", hint="known are sbom and provenance")
+    if truth("disabled", fields.pop("disabled", "false")):
+        return kind, "false"
+    return kind, ",".join(f"{key}={value}" for key, value in fields.items()) or "true"
+
+
+def _asked(option: str, text: str) -> bool:
+    """True, false, or the generator that buildx would run for it: here, there is one. Raises InputError."""
+    fields = dict(fields_of(text, option))
+    if "generator" in fields:
+        raise InputError(f"{option} {text!r} names a generator", hint="packages are found without one")
+    return truth(option, text)
+
+
 def _provenance(text: str) -> "Provenance | None":
     """`true`, `false`, or buildx's `mode=min|max,builder-id=URL,reproducible=true`. Raises InputError."""
     from pipeyard.image.build import Provenance
 
     fields = dict(part.partition("=")[::2] for part in text.split(",") if part)
-    if not fields or (len(fields) == 1 and "=" not in text and not _flag("--provenance", text)):
+    if not fields or (len(fields) == 1 and "=" not in text and not truth("--provenance", text)):
         return None
     mode = fields.pop("mode", "max")
     builder = fields.pop("builder-id", "")
-    reproducible = _flag("--provenance", fields.pop("reproducible", "false"))
-    unknown = [name for name, value in fields.items() if value or not _flag("--provenance", name)]
+    reproducible = truth("--provenance", fields.pop("reproducible", "false"))
+    unknown = [name for name, value in fields.items() if value or not truth("--provenance", name)]
     if unknown or mode not in ("min", "max"):
         raise InputError(
             f"--provenance {text!r} is not understood", hint="write mode=min or mode=max, with builder-id=URL"
         )
     return Provenance(mode="min" if mode == "min" else "max", builder_id=builder, reproducible=reproducible)
-
-
-def _flag(option: str, text: str) -> bool:
-    from pipeyard.image.dockerfile.quantities import parse_bool
-
-    found = parse_bool(text)
-    if found is None:
-        raise InputError(f"{option} {text!r} is neither true nor false")
-    return found
 
 
 def _values(texts: tuple[str, ...]) -> dict[str, str]:
@@ -168,7 +185,8 @@ def _platforms(texts: tuple[str, ...]) -> "tuple[Platform, ...]":
 def _secret(text: str, folder: Path) -> "tuple[str, Secret]":
     from pipeyard.image.build import Secret
 
-    fields = dict(part.partition("=")[::2] for part in text.split(","))
+    fields = dict(fields_of(text, "--secret"))
+    refuse_unknown(fields, ("id", "src", "source", "env", "type"), "--secret")
     name = fields.get("id", "")
     source = fields.get("src") or fields.get("source") or ""
     variable = fields.get("env", "")
@@ -205,7 +223,7 @@ def _ssh(texts: tuple[str, ...]) -> "dict[str, SshAgent]":
             raise InputError(f"--ssh {name} was given twice", hint="several keys of one id: ID=KEYFILE,KEYFILE")
         found[name] = SshAgent(
             tuple(working_folder() / Path(path).expanduser() for path in paths),
-            raw=any(_flag("--ssh", value) for value in raw),
+            raw=any(truth("--ssh", value) for value in raw),
         )
     for agent in found.values():
         load_keys(agent)  # what is wrong with them is told before anything runs
@@ -213,10 +231,17 @@ def _ssh(texts: tuple[str, ...]) -> "dict[str, SshAgent]":
 
 
 def _host(text: str) -> tuple[str, str]:
+    """Docker's `host-gateway` is this machine: a RUN shares its network. Raises InputError."""
+    import ipaddress
+
     name, separator, address = text.partition("=" if "=" in text else ":")
-    if not separator or not name or not address:
-        raise InputError(f"--add-host {text!r} is not of the form NAME:ADDRESS")
-    return name, address.strip("[]")
+    address = "127.0.0.1" if address == "host-gateway" else address.removeprefix("[").removesuffix("]")
+    try:
+        if separator and name:
+            return name, str(ipaddress.ip_address(address))
+    except ValueError:
+        pass
+    raise InputError(f"--add-host {text!r} is not of the form NAME:ADDRESS", hint="such as db:10.0.0.7")
 
 
 def _publications(
@@ -229,45 +254,40 @@ def _publications(
     from pipeyard.registry.reference import Reference, parse_place
 
     names: dict[Reference, list[str]] = {}
-    for text in (*options["tags"], *(name for output in outputs if output.kind == "image" for name in output.names)):
+    by_digest = any(output.by_digest for output in outputs)
+    for text in (*options["tags"], *(name for output in outputs if output.stores for name in output.names)):
         found = parse_place(text)
         names.setdefault(Reference(found.host, found.repository), []).append(found.tag)
-    push = options["push"] or any(output.kind == "registry" or output.push for output in outputs)
-    if not push and outputs and all(output.writes_files for output in outputs):
+    push = options["push"] or any(output.push for output in outputs)
+    load = options["load"] or any(output.stores and not output.push for output in outputs)
+    if outputs and not push and not load:
         return []
-    found_publications: list[Publication] = []
-    destination: Destination
-    for reference, tags in names.items():
-        remote = push and reference.host and reference.host != images.own_host
-        if remote:
-            destination = images.registries.destination(reference, stop, lambda report: None, "push")
-        else:
-            destination = StoreDestination(images.store, reference.repository)
-        found_publications.append(Publication(destination=destination, tags=tuple(tags)))
     if push and not names:
         raise InputError("--push needs a name", hint="give one with -t")
+    found_publications: list[Publication] = []
+    for reference, named in names.items():
+        tags = () if by_digest else tuple(named)
+        destinations: list[Destination] = []
+        remote = push and reference.host and reference.host != images.own_host
+        if remote:
+            destinations.append(images.registries.destination(reference, stop, lambda report: None, "push"))
+        if load or not remote:
+            destinations.append(StoreDestination(images.store, reference.repository))
+        found_publications += [Publication(destination=destination, tags=tags) for destination in destinations]
     return found_publications
 
 
-def _tell(options: dict[str, Any], built: "Built", *, to_stderr: bool) -> None:
+def _tell(options: dict[str, Any], outputs: Sequence[Output], built: "Built") -> None:
     """The files that were asked for, and the result in words: on stdout, unless the image itself went there."""
-    if options["iidfile"]:
-        Path(working_folder() / options["iidfile"]).write_text(built.config_digest)
-    if options["metadata_file"]:
-        import json
+    to_stderr = any(output.dest == "-" and output.writes_files for output in outputs)
+    if options["iidfile"] or options["metadata_file"]:
+        from pipeyard.cli.build_results import write_id, write_metadata
 
-        document = {
-            "containerimage.config.digest": built.config_digest,
-            "containerimage.descriptor": {
-                "mediaType": built.root.media_type,
-                "digest": built.digest,
-                "size": built.root.size,
-            },
-            "containerimage.digest": built.digest,
-        }
-        if options["tags"]:
-            document["image.name"] = ",".join(options["tags"])
-        (working_folder() / options["metadata_file"]).write_text(json.dumps(document, indent=2) + "\n")
+        if options["iidfile"]:
+            write_id(built, working_folder() / options["iidfile"])
+        if options["metadata_file"]:
+            names = [*options["tags"], *(name for output in outputs for name in output.names)]
+            write_metadata(built, names, working_folder() / options["metadata_file"])
     for published in built.published:
         for reference in published.references:
             _print(reference, to_stderr=to_stderr)

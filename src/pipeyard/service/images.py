@@ -34,7 +34,8 @@ class StoreFirst:
     as a local image goes before Docker Hub with Docker.
     """
 
-    def __init__(self, store: ContentStore, others: ImageOrigin, own_host: str) -> None:
+    def __init__(self, store: ContentStore, others: ImageOrigin, own_host: str, *, short_names: bool = True) -> None:
+        self._short_names = short_names
         self._store = store
         self._local = StoreOrigin(store)
         self._others = others
@@ -52,7 +53,11 @@ class StoreFirst:
     def _in_store(self, reference: Reference) -> Reference | None:
         if reference.host == self._own_host:
             return reference
-        if reference.host != DEFAULT_HOST or not (self._store.root / "catalog.sqlite").exists():
+        if (
+            not self._short_names
+            or reference.host != DEFAULT_HOST
+            or not (self._store.root / "catalog.sqlite").exists()
+        ):
             return None
         name = reference.repository.removeprefix("library/")
         local = structs.replace(reference, repository=name)
@@ -84,8 +89,10 @@ class Images:
         """The ECR host that the embedded registry stands for."""
         return ecr_host(self.settings)
 
-    def origin(self, stop: Stop = NEVER, observe: Observer = ignore) -> ImageOrigin:
-        return StoreFirst(self.store, self.registries.origin(stop, observe, kept=self.store), self.own_host)
+    def origin(self, stop: Stop = NEVER, observe: Observer = ignore, *, pull: bool = False) -> ImageOrigin:
+        """Where base images come from. `pull`: short names, too, are those of Docker Hub alone."""
+        others = self.registries.origin(stop, observe, kept=self.store)
+        return StoreFirst(self.store, others, self.own_host, short_names=not pull)
 
     def destination(
         self,

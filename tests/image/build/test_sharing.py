@@ -13,10 +13,9 @@ from pipeyard.image.build.exports import (
     oci_layout,
     to_folder,
     to_tar,
-    write_root_folder,
-    write_root_tar,
 )
 from pipeyard.image.build.layouts import HOST, LayoutDestination
+from pipeyard.image.build.rootfiles import write_root_folder, write_root_tar
 from pipeyard.registry.embedded import StoreDestination, StoreOrigin
 from pipeyard.registry.reference import Reference
 from tests.image.build.conftest import Yard, files_of
@@ -122,7 +121,7 @@ def test_the_files_of_an_image_go_to_a_folder_without_what_was_removed(
     yard: Yard, busybox: str, tmp_path: Path
 ) -> None:
     built = yard.build(f"FROM {busybox}\nRUN echo 1 > /kept && rm -r /srv\n")
-    write_root_folder(built.platforms[0], tmp_path / "out")
+    write_root_folder(built.platforms, tmp_path / "out")
     assert (tmp_path / "out" / "kept").read_text() == "1\n"
     assert (tmp_path / "out" / "bin" / "sh").is_symlink()
     assert not (tmp_path / "out" / "srv").exists()
@@ -140,7 +139,7 @@ def test_the_files_of_a_large_image_are_written_in_little_memory(yard: Yard) -> 
 
     tracemalloc.start()
     try:
-        write_root_tar(built.platforms[0], consume)
+        write_root_tar(built.platforms, consume)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

@@ -1,14 +1,11 @@
-"""A finished image as files: an OCI layout, a Docker archive, a root file system as folder or tar.
+"""A finished image as files: an OCI layout, a Docker archive, and how either is written.
 
 Sources: image-spec, image-layout.md; Docker image specification 1.2 ("Combined Image JSON"); BuildKit, exporter/.
 """
 
 import io
-import os
 import tarfile
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -17,15 +14,12 @@ from msgspec import structs
 
 from pipeyard.errors import InputError
 from pipeyard.files import replace_file
-from pipeyard.image.build.laying import lay_out
-from pipeyard.image.build.request import Built, BuiltLayer, BuiltPlatform
-from pipeyard.image.layers import Entry, layer_order, write_tar
-from pipeyard.image.layers.visible import visible_entries
+from pipeyard.image.build.request import Built, BuiltLayer
 from pipeyard.oci import Descriptor, ImageIndex, encode, media_types
 from pipeyard.registry.reference import parse_reference
 
 if TYPE_CHECKING:
-    from typing_extensions import Buffer
+    pass
 
 _IN_MEMORY = 4096  # bytes of a file
 Pieces = Callable[[], Iterator[bytes]]
@@ -170,78 +164,3 @@ def to_folder(write: Callable[[Put], None], folder: Path) -> None:
                 out.write(data)
 
     write(put)
-
-
-# ---------------------------------------------------------------- the files of the image
-
-
-def write_root_tar(image: BuiltPlatform, consume: Callable[[bytes], object]) -> None:
-    """The image's files as one uncompressed tar stream."""
-    write_tar(_merged(image), consume, epoch_s=None)
-
-
-def write_root_folder(image: BuiltPlatform, folder: Path) -> None:
-    """The image's files below `folder`, which is made; owners are kept where this process may set them.
-
-    Raises InputError where a file would take the place of a folder that is there.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    lay_out((_beside(entry, folder) for entry in _merged(image)), folder, epoch_ns=1 << 62)
-
-
-def _beside(entry: Entry, folder: Path) -> Entry:
-    """What is there already under the name is replaced, but a folder stays."""
-    path = folder / entry.path
-    if entry.kind != "dir" and os.path.lexists(path):
-        if path.is_dir() and not path.is_symlink():
-            raise InputError(f"{path} is a folder, where the image has a file")
-        path.unlink()
-    return entry
-
-
-def _merged(image: BuiltPlatform) -> list[Entry]:
-    """What the layers come to, parents first and hard links last.
-
-    Contents over a few KB are in a temporary file that has no name: memory is bounded whatever the image holds.
-    """
-    spool = tempfile.TemporaryFile()  # noqa: SIM115 -- it lives as long as the entries that read from it
-    found: dict[str, Entry] = {}
-    layers = [partial(layer.open, 0) for layer in image.layers]
-    for _, entry in visible_entries(layers):
-        path = entry.path.lstrip("/")
-        if path not in found:
-            found[path] = _kept(entry, spool)
-    return sorted(found.values(), key=lambda entry: (entry.kind == "hardlink", layer_order(entry)))
-
-
-def _kept(entry: Entry, spool: BinaryIO) -> Entry:
-    """The entry with content that can be opened later; the layer's stream will be past it by then."""
-    if entry.kind != "file" or isinstance(entry.content, bytes | str):
-        return entry
-    with entry.content() as stream:
-        if entry.size <= _IN_MEMORY:
-            return structs.replace(entry, content=stream.read())
-        start = spool.seek(0, os.SEEK_END)
-        while data := stream.read(1 << 20):
-            spool.write(data)
-        spool.flush()
-    return structs.replace(entry, content=partial(_Part, spool, start, entry.size))
-
-
-class _Part(io.RawIOBase):
-    """A stretch of a file, read by offset."""
-
-    def __init__(self, file: BinaryIO, start: int, size: int) -> None:
-        self._file = file
-        self._at = start
-        self._end = start + size
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: "Buffer") -> int:
-        view = memoryview(buffer)
-        data = os.pread(self._file.fileno(), min(len(view), self._end - self._at), self._at)
-        view[: len(data)] = data
-        self._at += len(data)
-        return len(data)

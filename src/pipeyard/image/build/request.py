@@ -43,6 +43,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     memory: int = 0  # bytes
     processes: int = 0
     time_s: float = 0
+    shared_memory: int = 0  # bytes of /dev/shm
+    ulimits: Mapping[str, tuple[int, int]] = {}  # name -> soft and hard limit of a process; -1 is unlimited
 
 
 class Provenance(Struct, frozen=True, kw_only=True):
@@ -178,6 +180,10 @@ class Built(Struct, frozen=True, kw_only=True):
     @property
     def digest(self) -> Digest:
         return self.root.digest
+
+    @property
+    def is_index(self) -> bool:
+        return self.root.digest != self.platforms[0].descriptor.digest
 
     @property
     def config_digest(self) -> Digest:

@@ -26,6 +26,7 @@ from pipeyard.image.sandbox.guard import Guard, guard_for
 from pipeyard.image.sandbox.kernel import become_group
 from pipeyard.image.sandbox.overlay import PrivateMounts
 from pipeyard.image.sandbox.switch import switch_program
+from pipeyard.image.sandbox.ulimits import set_ulimits
 from pipeyard.threads import Stop
 
 _POLL_MS = 100  # how late a stop may be noticed
@@ -86,7 +87,7 @@ class BubblewrapSandbox:
                 raise SandboxError(f"no mount namespace: {error.strerror}") from error
             private.mount_root(root)
             try:
-                running = self._start(command, self._arguments(command, mounts, private), limits)
+                running = self._start(command, self._arguments(command, mounts, limits, private), limits)
                 started.put(running)
                 over.wait()
             finally:
@@ -97,15 +98,18 @@ class BubblewrapSandbox:
             if running is not None:
                 running.close()
 
-    def _arguments(self, command: Command, mounts: tuple[Mount, ...], private: PrivateMounts) -> list[str]:
+    def _arguments(
+        self, command: Command, mounts: tuple[Mount, ...], limits: Limits, private: PrivateMounts
+    ) -> list[str]:
         for path in ("/proc", "/dev", "/sys"):
             if private.points.place(path, folder=True) != path:
                 raise SandboxError(f"{path} of the image is a symbolic link, where a RUN needs a folder")
+        size = ["--size", str(limits.shared_memory)] if limits.shared_memory else []
         arguments = [
             "--unshare-ipc", "--unshare-pid", "--as-pid-1", "--unshare-uts", "--unshare-cgroup-try",
             "--die-with-parent", "--new-session", "--hostname", command.hostname,
             "--bind", private.root, "/", "--proc", "/proc", "--dev", "/dev",
-            "--perms", "1777", "--tmpfs", _SHARED_MEMORY, "--mqueue", "/dev/mqueue", "--ro-bind", "/sys", "/sys",
+            "--perms", "1777", *size, "--tmpfs", _SHARED_MEMORY, "--mqueue", "/dev/mqueue", "--ro-bind", "/sys", "/sys",
         ]  # fmt: skip
         if command.network == "none":
             arguments.append("--unshare-net")
@@ -144,7 +148,7 @@ class BubblewrapSandbox:
             if command.stdin is not None:
                 stdin = _memory_file("stdin", command.stdin, given, [])
             unblock = None
-            if guard is not None:
+            if guard is not None or limits.ulimits:
                 blocker, unblock = os.pipe2(os.O_CLOEXEC)
                 given.append(blocker)
                 passed.append(blocker)
@@ -215,6 +219,7 @@ class _Watch:
         self._status = running.status
         self._blocked = running.unblock
         self._guard = running.guard
+        self._ulimits = limits.ulimits
         self._deadline = time.monotonic() + limits.seconds if limits.seconds else None
         self._output = output
         self._stop = stop
@@ -283,8 +288,10 @@ class _Watch:
             self._first = os.pidfd_open(pid)
         except ProcessLookupError:
             return
-        if self._guard is not None and self._blocked is not None:
+        if self._guard is not None:
             self._guard.take(pid)
+        if self._blocked is not None:
+            set_ulimits(self._ulimits, pid)
             os.write(self._blocked, b"x")
 
     def _check_limits(self) -> None:

@@ -91,6 +91,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     memory: int = 0  # bytes, of all its processes together
     processes: int = 0
     seconds: float = 0
+    shared_memory: int = 0  # bytes of /dev/shm
+    ulimits: dict[str, tuple[int, int]] = {}  # of each process, as getrlimit(2) names them; -1 is unlimited
 
 
 NO_LIMITS = Limits()

@@ -14,6 +14,7 @@ from typing import Literal, NoReturn
 from pipeyard.image.sandbox import capabilities, landlock, seccomp
 from pipeyard.image.sandbox.contract import DEFAULT_PATH, Command, Exit, Limits, SandboxError
 from pipeyard.image.sandbox.kernel import PR_SET_NO_NEW_PRIVS, prctl
+from pipeyard.image.sandbox.ulimits import set_ulimits
 
 _PR_SET_SECCOMP, _PR_CAPBSET_DROP, _PR_SET_CHILD_SUBREAPER = 22, 24, 36
 _LAST_CAPABILITY = 63
@@ -27,7 +28,7 @@ def work(request: tuple[str, Command, Limits], alive: int) -> Exit | SandboxErro
     prctl(_PR_SET_CHILD_SUBREAPER, 1)
     child = os.fork()
     if child == 0:
-        _become(tree, command)
+        _become(tree, command, limits)
     try:
         return _watch(child, alive, limits)
     finally:
@@ -107,8 +108,9 @@ def _descendants() -> list[int]:
     return found
 
 
-def _become(tree: str, command: Command) -> NoReturn:
+def _become(tree: str, command: Command, limits: Limits) -> NoReturn:
     try:
+        set_ulimits(limits.ulimits, 0)
         os.setsid()
         os.umask(0o022)
         os.dup2(1, 2)
@@ -128,6 +130,9 @@ def _become(tree: str, command: Command) -> NoReturn:
         os.closerange(3, 1 << 16)
         path = command.environment.get("PATH", DEFAULT_PATH)
         os.execvpe(command.arguments[0], list(command.arguments), {**command.environment, "PATH": path})  # noqa: S606
+    except SandboxError as error:
+        os.write(2, f"{error.message}\n".encode())
+        os._exit(126)
     except OSError as error:
         os.write(2, f"{command.arguments[0]}: {error.strerror}\n".encode())
         os._exit(127 if isinstance(error, FileNotFoundError) else 126)

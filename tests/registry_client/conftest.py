@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from pipeyard.registry.client import Access, Registries, open_registries
 from pipeyard.registry.client.retries import Backoff
@@ -16,6 +17,7 @@ QUICK = Access(
     network=Network(silence_timeout_s=0.15, connect_timeout_s=0.5),
     uploads=3,
 )
+PATIENT = structs.replace(QUICK, network=Network(silence_timeout_s=20.0))
 
 
 @pytest.fixture(scope="session")
@@ -40,6 +42,13 @@ def registry(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def registries() -> Iterator[Registries]:
+    with open_registries(PATIENT, Anonymous()) as opened:
+        yield opened
+
+
+@pytest.fixture
+def hasty_registries() -> Iterator[Registries]:
+    """For servers that fall silent on purpose; an honest one on a busy machine may be as slow."""
     with open_registries(QUICK, Anonymous()) as opened:
         yield opened
 

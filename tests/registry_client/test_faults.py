@@ -42,22 +42,22 @@ def proxy(any_registry: str) -> Iterator[FaultyProxy]:
         yield running
 
 
-def _steps_of_a_push(proxy: FaultyProxy, registries: Registries, name: str) -> int:
+def _steps_of_a_push(proxy: FaultyProxy, hasty_registries: Registries, name: str) -> int:
     proxy.use(harmless)
-    push(IMAGE, registries.destination(Reference(proxy.host, f"{name}/clean")), ("1", "2"))
+    push(IMAGE, hasty_registries.destination(Reference(proxy.host, f"{name}/clean")), ("1", "2"))
     return len(proxy.seen)
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 def test_one_fault_at_any_step_of_a_push_leaves_the_image_whole_or_absent(
-    fault: Fault, proxy: FaultyProxy, registries: Registries, any_registry: str, name: str
+    fault: Fault, proxy: FaultyProxy, hasty_registries: Registries, any_registry: str, name: str
 ) -> None:
-    for step in range(_steps_of_a_push(proxy, registries, name)):
+    for step in range(_steps_of_a_push(proxy, hasty_registries, name)):
         proxy.use(once(step, fault))
         target = Reference(proxy.host, f"{name}/{step}")
-        direct = registries.repository(Reference(any_registry, target.repository))
+        direct = hasty_registries.repository(Reference(any_registry, target.repository))
         try:
-            published = push(IMAGE, registries.destination(target), ("1", "2"))
+            published = push(IMAGE, hasty_registries.destination(target), ("1", "2"))
         except RegistryError:
             assert fault.status == 401 or fault.damage not in MENDABLE_IN_A_PUSH, step
             assert direct.document("2") is None or has_all(direct, IMAGE, "2")
@@ -70,15 +70,15 @@ def test_one_fault_at_any_step_of_a_push_leaves_the_image_whole_or_absent(
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 def test_a_registry_that_fails_for_good_at_any_step_of_a_push_is_told_and_leaves_no_wrong_tag(
-    fault: Fault, proxy: FaultyProxy, registries: Registries, any_registry: str, name: str
+    fault: Fault, proxy: FaultyProxy, hasty_registries: Registries, any_registry: str, name: str
 ) -> None:
-    steps = _steps_of_a_push(proxy, registries, name)
+    steps = _steps_of_a_push(proxy, hasty_registries, name)
     for step in range(0, steps, 3) if fault.damage == "stall" else range(steps):
         proxy.use(from_then_on(step, fault))
         target = Reference(proxy.host, f"{name}/{step}")
-        direct = registries.repository(Reference(any_registry, target.repository))
+        direct = hasty_registries.repository(Reference(any_registry, target.repository))
         try:
-            push(IMAGE, registries.destination(target), ("1", "2"))
+            push(IMAGE, hasty_registries.destination(target), ("1", "2"))
         except RegistryError:
             pass
         else:
@@ -90,16 +90,18 @@ def test_a_registry_that_fails_for_good_at_any_step_of_a_push_is_told_and_leaves
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 def test_one_fault_at_any_step_of_a_pull_leaves_the_image_whole_or_absent(
-    fault: Fault, proxy: FaultyProxy, registries: Registries, any_registry: str, name: str, tmp_path: Path
+    fault: Fault, proxy: FaultyProxy, hasty_registries: Registries, any_registry: str, name: str, tmp_path: Path
 ) -> None:
-    push(IMAGE, registries.destination(Reference(any_registry, name)), ("1",))
+    push(IMAGE, hasty_registries.destination(Reference(any_registry, name)), ("1",))
     source = Reference(proxy.host, name, "1")
 
     def pull(folder: Path) -> ContentStore:
         store = ContentStore(folder)
         destination = StoreDestination(store, "pulled")
         try:
-            copy_image(registries.repository(source), source, destination, ("1",), platform=Platform("linux", "amd64"))
+            copy_image(
+                hasty_registries.repository(source), source, destination, ("1",), platform=Platform("linux", "amd64")
+            )
         finally:
             destination.close()
         return store
@@ -126,7 +128,7 @@ def test_one_fault_at_any_step_of_a_pull_leaves_the_image_whole_or_absent(
 
 
 def test_an_upload_that_broke_goes_on_where_it_was(
-    proxy: FaultyProxy, registries: Registries, any_registry: str, name: str
+    proxy: FaultyProxy, hasty_registries: Registries, any_registry: str, name: str
 ) -> None:
     """Our registry keeps what arrived; one that does not (docker-registry 2.8) gets the blob again from the start."""
     image = sample(20, (2_000_000,))
@@ -140,22 +142,22 @@ def test_an_upload_that_broke_goes_on_where_it_was(
         return None
 
     proxy.use(plan)
-    push(image, registries.destination(Reference(proxy.host, name)), ("1",))
-    assert has_all(registries.repository(Reference(any_registry, name)), image, "1")
+    push(image, hasty_registries.destination(Reference(proxy.host, name)), ("1",))
+    assert has_all(hasty_registries.repository(Reference(any_registry, name)), image, "1")
     patches = [seen for seen in proxy.seen if seen.method == "PATCH"]
     assert [int(seen.headers["content-length"]) for seen in patches] == [1_000_000]
     assert patches[0].headers["content-range"] == "1000000-1999999"
 
 
 def test_a_download_that_broke_goes_on_where_it_was(
-    proxy: FaultyProxy, registries: Registries, any_registry: str, name: str
+    proxy: FaultyProxy, hasty_registries: Registries, any_registry: str, name: str
 ) -> None:
     image = sample(21, (2_000_000,))
-    push(image, registries.destination(Reference(any_registry, name)), ("1",))
+    push(image, hasty_registries.destination(Reference(any_registry, name)), ("1",))
     layer = decode_manifest(image.root.data)
     assert isinstance(layer, ImageManifest)
     proxy.use(lambda seen: Fault("truncate") if seen.number < 3 else None)
-    with registries.repository(Reference(proxy.host, name)).read(layer.layers[0]) as stream:
+    with hasty_registries.repository(Reference(proxy.host, name)).read(layer.layers[0]) as stream:
         assert stream.read() == image.blobs[layer.layers[0].digest][1]
     assert [seen.headers.get("range", "") for seen in proxy.seen][:2] == ["", "bytes=999999-"]
 

@@ -14,6 +14,7 @@ from pipeyard.registry.client.messages import ConnectionFailed
 MAX_HEAD = 64 * 1024
 _STATUS = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: [^\r\n]*)?")
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_CONTROL = dict.fromkeys((*range(32), *range(127, 160)), " ")  # an error that quotes a header writes no such
 _UNSAFE = re.compile(r"[\x00-\x20\x7f-\uffff]")
 
 
@@ -49,7 +50,7 @@ def parse_head(head: bytes) -> Head:
         name, colon, value = line.rstrip(b"\r").partition(b":")
         if not colon or not _NAME.fullmatch(name):
             raise ConnectionFailed(f"the answer has a header that is none: {line[:60]!r}", "protocol")
-        key, text = name.decode().lower(), value.strip().decode("latin-1")
+        key, text = name.decode().lower(), value.decode("latin-1").translate(_CONTROL).strip()
         headers[key] = f"{headers[key]}, {text}" if key in headers else text
     wish = headers.get("connection", "").lower()
     keep_alive = "close" not in wish and (status[1] == b"1" or "keep-alive" in wish)
@@ -158,8 +159,11 @@ class BodyReader:
             raise ConnectionFailed(f"a chunk of the answer has the size {size[:20]!r}", "protocol")
         self._left = int(size, 16)
         if self._left == 0:
-            while self._incoming.until(b"\r\n", MAX_HEAD):
-                pass  # trailers: nothing in them is for us
+            trailers = 0  # nothing in them is for us
+            while line := self._incoming.until(b"\r\n", MAX_HEAD):
+                trailers += len(line)
+                if trailers > MAX_HEAD:
+                    raise ConnectionFailed(f"the answer's trailers are longer than {MAX_HEAD} bytes", "protocol")
             self.ended = True
             return False
         return True

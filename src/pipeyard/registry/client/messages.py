@@ -125,4 +125,7 @@ class ConnectionFailed(RegistryError):
 
 def host_of(url: str) -> str:
     """HOST[:PORT] of an absolute URL, without user and password; empty for anything else."""
-    return url.partition("://")[2].partition("/")[0].partition("?")[0].rpartition("@")[2]
+    rest = url.partition("://")[2]
+    for mark in "/?#\\":  # whatever any program takes for the authority's end
+        rest = rest.partition(mark)[0]
+    return rest.rpartition("@")[2]

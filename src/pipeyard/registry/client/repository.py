@@ -20,13 +20,14 @@ from pipeyard.registry.client.refusals import refusal
 from pipeyard.registry.client.routes import api_host
 from pipeyard.registry.exchange import Document
 from pipeyard.registry.manifests import examine, referrer
-from pipeyard.registry.reference import Reference
+from pipeyard.registry.reference import Reference, is_tag
 from pipeyard.threads import NEVER, Stop
 
 ACCEPTED = ", ".join(
     (media_types.OCI_INDEX, media_types.OCI_MANIFEST, media_types.DOCKER_LIST, media_types.DOCKER_MANIFEST)
 )
 _MAX_RESUMES = 5  # without one byte of progress between
+_MAX_PAGES = 2000  # of a list
 _MAX_REPAIRS = 3  # of a tag whose manifest arrived changed
 
 
@@ -154,7 +155,9 @@ class Repository:
             media_type = manifest.media_type or _usual_type(manifest)
         elif manifest.media_type and manifest.media_type != media_type:
             # image-spec, manifest.md: the two must agree, or one document could be read as two things.
-            raise InputError(f"the manifest {key} of {self} says {manifest.media_type} and is served as {media_type}")
+            raise InputError(
+                f"the manifest {key} of {self} says {manifest.media_type!r} and is served as {media_type!r}"
+            )
         return Document(media_type=media_type, data=data)
 
     def put_document(self, document: Document, key: str = "") -> Digest:
@@ -196,32 +199,24 @@ class Repository:
 
     def tags(self) -> Iterator[str]:
         """Every tag, page by page, in the registry's order. Raises RegistryError (404) for an unknown repository."""
-        path, seen = "tags/list?n=1000", set[str]()
-        while path and path not in seen:
-            seen.add(path)
-            response = self._whole(path, "application/json")
+        for response in self._pages("tags/list?n=1000", "application/json"):
             if not response.ok:
                 raise self.refusal(response, "list the tags")
             try:
                 page = msgspec.json.decode(response.read_all(), type=_Tags)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 raise RegistryError(f"{self.host} gave a list of tags that is none: {error}") from error
-            path = self._next_page(response)
-            yield from page.tags or ()
+            yield from (tag for tag in page.tags or () if is_tag(tag))
 
     def referrers(self, digest: Digest) -> tuple[Descriptor, ...]:
         """What refers to a manifest: signatures, SBOMs, provenance; by the API or by the fallback tag."""
         found: list[Descriptor] = []
-        path, seen = f"referrers/{digest}", set[str]()
-        while path and path not in seen:
-            seen.add(path)
-            response = self._whole(path, media_types.OCI_INDEX)
+        for response in self._pages(f"referrers/{digest}", media_types.OCI_INDEX):
             if response.status in (400, 404, 405) and not found:
                 return self._by_tag(digest)
             if not response.ok:
                 raise self.refusal(response, f"list the referrers of {digest}")
             page = decode_manifest(response.read_all(), media_types.OCI_INDEX)
-            path = self._next_page(response)
             found += page.manifests if isinstance(page, ImageIndex) else []
         return tuple(found)
 
@@ -240,6 +235,17 @@ class Repository:
         index = ImageIndex(schema_version=2, media_type=media_types.OCI_INDEX, manifests=[*known, entry])
         self.put_document(Document(media_type=media_types.OCI_INDEX, data=encode(index)), _fallback_tag(subject))
 
+    def _pages(self, path: str, accept: str) -> Iterator[Response]:
+        """The answers of a list, as far as it goes on; it ends where it would begin again."""
+        seen = set[str]()
+        while path and path not in seen:
+            if len(seen) == _MAX_PAGES:
+                raise RegistryError(f"{self} gives a list without an end: {_MAX_PAGES} pages were read")
+            seen.add(path)
+            response = self._whole(path, accept)
+            yield response
+            path = self._next_page(response)
+
     def _next_page(self, response: Response) -> str:
         link = response.headers.get("link", "")
         address, _, relation = link.partition(">")
@@ -247,7 +253,7 @@ class Repository:
             return ""
         url = urljoin(response.url or self._base, address[1:])
         if host_of(url) != host_of(response.url or self._base):
-            raise RegistryError(f"{self.host} continues its list at another host: {url[:200]}")
+            raise RegistryError(f"{self.host} continues its list at another host: {url[:200]!r}")
         return url
 
     def _digest(self, text: str) -> Digest:

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from pipeyard.errors import RegistryError
 from pipeyard.oci import Descriptor
-from pipeyard.registry.client.messages import Body, ConnectionFailed, Response
+from pipeyard.registry.client.messages import Body, ConnectionFailed, Response, host_of
 from pipeyard.registry.client.repository import Repository
 from pipeyard.registry.client.retries import TRANSIENT, Backoff, Sleep, asked_delay_s, wait_until
 from pipeyard.registry.exchange import Offer
@@ -211,4 +211,7 @@ def _location(repository: Repository, response: Response) -> str:
     url = urljoin(response.url, place)
     if not place or not url.startswith(("http://", "https://")):
         raise RegistryError(f"{repository} does not say where to send a blob to: {place[:100]!r}")
+    elsewhere = host_of(url) != host_of(response.url)
+    if elsewhere and url.startswith("http://") and response.url.startswith("https://"):
+        raise RegistryError(f"{repository} wants a blob by plain HTTP at {host_of(url)}")
     return url

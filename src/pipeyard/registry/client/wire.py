@@ -10,13 +10,14 @@ from urllib.parse import unquote, urlsplit
 from msgspec import Struct
 
 from pipeyard.registry.client.connection import TICK_S, Connection, HungUp, Target, target_of
-from pipeyard.registry.client.http11 import MAX_HEAD, BodyReader, body_length, parse_head, request_head
+from pipeyard.registry.client.http11 import MAX_HEAD, BodyReader, Head, body_length, parse_head, request_head
 from pipeyard.registry.client.messages import Body, ConnectionFailed, Request, Response
 from pipeyard.threads import NEVER
 
 if TYPE_CHECKING:
     import ssl
 
+_MOST_INTERIM = 20  # heads of status 1xx before an answer
 _MAX_IDLE = 16  # connections of one server kept for later
 
 
@@ -89,11 +90,7 @@ class Wire:
             if not isinstance(body, Body):
                 raise
             whole = False  # it may have answered before it hung up
-        answer = parse_head(connection.incoming.until(b"\r\n\r\n", MAX_HEAD))
-        while answer.status < 200:
-            if answer.status == 101:
-                raise ConnectionFailed(f"{connection.target.netloc} wants to speak another protocol", "protocol")
-            answer = parse_head(connection.incoming.until(b"\r\n\r\n", MAX_HEAD))
+        answer = _final_head(connection)
         reader = BodyReader(connection.incoming, body_length(request.method, answer))
 
         def finish() -> None:
@@ -241,6 +238,17 @@ class Wire:
             return ""
         login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         return "Basic " + b64encode(login.encode()).decode()
+
+
+def _final_head(connection: Connection) -> Head:
+    """The head of the answer, after those that only say that it will come."""
+    for _ in range(_MOST_INTERIM):
+        answer = parse_head(connection.incoming.until(b"\r\n\r\n", MAX_HEAD))
+        if answer.status >= 200:
+            return answer
+        if answer.status == 101:
+            raise ConnectionFailed(f"{connection.target.netloc} wants to speak another protocol", "protocol")
+    raise ConnectionFailed(f"{connection.target.netloc} announces an answer again and again", "protocol")
 
 
 def is_loopback(host: str) -> bool:

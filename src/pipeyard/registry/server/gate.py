@@ -113,7 +113,8 @@ class Gate:
             bearer += f',error="{error}"'
         headers = (
             (b"www-authenticate", bearer.encode()),
-            (b"www-authenticate", f'Basic realm="{SERVICE}"'.encode()),
+            # Any text is a realm. Clients that make one list of both challenges (oras-py) take the last realm for all.
+            (b"www-authenticate", f'Basic realm="{realm}"'.encode()),
             (b"docker-distribution-api-version", b"registry/2.0"),
         )
         return Refusal(401, "UNAUTHORIZED", "authentication required", headers)

@@ -15,6 +15,7 @@ from pipeyard.registry.store import ContentStore
 from tests.registry.running import OCI_MANIFEST, open_registry
 
 NOW_MS = 1_000 * DAY_MS
+ARCHIVE = {"targetStorageClass": "archive"}
 
 
 def image(name: str, *tags: str, days: float = 0, pulled: float | None = None, **more: Any) -> ImageRecord:
@@ -120,12 +121,35 @@ def test_members_of_an_index_and_artifacts_of_an_image_stay_with_it() -> None:
             {"rules": [rule(1, "untagged", "imageCountMoreThan", 1), rule(2, "untagged", "sinceImagePushed", 1)]},
             "only one rule",
         ),
+        ({"rules": [rule(1, "any", "sinceImageTransitioned", 1)]}, "storageClass archive belongs"),
+        ({"rules": [rule(1, "any", "sinceImagePushed", 1, storageClass="archive")]}, "storageClass archive belongs"),
+        (
+            {"rules": [{**rule(1, "any", "imageCountMoreThan", 1), "action": {"type": "transition"}}]},
+            "targetStorageClass belongs",
+        ),
+        (
+            {"rules": [{**rule(1, "any", "imageCountMoreThan", 1), "action": {"type": "expire", **ARCHIVE}}]},
+            "targetStorageClass belongs",
+        ),
     ],
 )
 def test_a_policy_that_ecr_would_refuse_is_refused(document: Any, complaint: str) -> None:
     with pytest.raises(InputError) as refused:
         parse_policy(document if isinstance(document, str) else json.dumps(document))
     assert complaint in f"{refused.value} {refused.value.hint}"
+
+
+def test_a_rule_for_archived_images_selects_none_and_keeps_none_from_later_rules() -> None:
+    images = [image("old", "v1", days=400), image("new", "v2", days=1)]
+    archived = rule(1, "tagged", "sinceImageTransitioned", 365, tagPatternList=["*"], storageClass="archive")
+    assert expired(images, archived, rule(2, "any", "sinceImagePushed", 30)) == names("old")
+
+
+def test_a_transition_is_told_with_its_rule_and_nothing_is_deleted() -> None:
+    images = [image("old", "v1", days=100), image("new", "v2", days=1)]
+    moving = {**rule(1, "any", "sinceImagePulled", 90), "action": {"type": "transition", **ARCHIVE}}
+    (told,) = preview(parse_policy(json.dumps({"rules": [moving]})), images, NOW_MS)
+    assert (told.image, told.action, told.rule_priority) == (images[0], "transition", 1)
 
 
 _IMAGES = st.lists(

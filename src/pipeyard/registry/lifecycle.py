@@ -85,6 +85,8 @@ def preview(policy: Policy, images: Sequence[ImageRecord], now_ms: int) -> tuple
     present = {image.digest for image in images}
     images = [image for image in images if image.subject not in present]
     for rule in sorted(policy.rules, key=lambda rule: rule.rule_priority):
+        if rule.selection.storage_class == "archive":
+            continue  # nothing here was ever archived: it selects no image, and keeps none from later rules
         matching = [image for image in images if _has_the_tags(rule.selection, image)]
         newest_first = sorted(matching, key=lambda image: (-image.pushed_ms, image.digest))
         due = [image for image in _over(rule.selection, newest_first, now_ms) if not image.parents]
@@ -158,8 +160,6 @@ def _has_the_tags(selection: Selection, image: ImageRecord) -> bool:
 
 
 def _over(selection: Selection, newest_first: Sequence[ImageRecord], now_ms: int) -> Sequence[ImageRecord]:
-    if selection.storage_class == "archive":
-        return ()  # nothing here was ever archived
     before_ms = now_ms - selection.count_number * DAY_MS
     match selection.count_type:
         case "imageCountMoreThan":
@@ -201,6 +201,11 @@ def _rule_complaints(rule: Rule) -> list[str]:
         out.append(f"{name}: countNumber begins at 1")
     if (chosen.count_type == "imageCountMoreThan") != (chosen.count_unit is None):
         out.append(f"{name}: countUnit days belongs to the count types that begin with since, and to no other")
+    archived = chosen.count_type == "sinceImageTransitioned"
+    if archived != (chosen.storage_class == "archive"):
+        out.append(f"{name}: storageClass archive belongs to the count type sinceImageTransitioned, and to no other")
+    if archived and rule.action.type == "transition":
+        out.append(f"{name}: an archived image can only expire")
     lists = bool(chosen.tag_prefix_list) + bool(chosen.tag_pattern_list)
     if chosen.tag_status == "tagged" and lists != 1:
         out.append(f"{name}: tagStatus tagged needs either tagPrefixList or tagPatternList")
@@ -208,6 +213,6 @@ def _rule_complaints(rule: Rule) -> list[str]:
         out.append(f"{name}: only tagStatus tagged has tagPrefixList or tagPatternList")
     if any(pattern.count("*") > _MAX_WILDCARDS for pattern in chosen.tag_pattern_list):
         out.append(f"{name}: a pattern has at most {_MAX_WILDCARDS} wildcards")
-    if rule.action.type == "transition" and rule.action.target_storage_class is None:
-        out.append(f"{name}: a transition needs targetStorageClass")
+    if (rule.action.type == "transition") != (rule.action.target_storage_class is not None):
+        out.append(f"{name}: targetStorageClass belongs to a transition, and to no other action")
     return out

@@ -2,6 +2,7 @@
 
 import threading
 
+import msgspec
 import pytest
 
 from pipeyard.errors import RegistryError
@@ -172,3 +173,41 @@ def test_a_redirect_from_tls_to_plain_http_is_refused() -> None:
 def test_no_secret_is_in_what_is_printed_of_a_login() -> None:
     assert "pa:ss" not in repr(ADA)
     assert "pa:ss" not in f"{[ADA]}"
+
+
+class RefreshingServer:
+    """A registry whose token server hands out a refresh token to whoever asks for one, and then takes it."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self.refresh = "refresh-1"
+        self.asked: list[Request] = []
+
+    def __call__(self, request: Request) -> Response:
+        if not request.url.startswith(REALM):
+            sent = request.headers.get("Authorization", "")
+            if sent == f"Bearer token-{int(self.now_s)}":
+                return Response(200, url=request.url)
+            return Response(401, {"www-authenticate": BEARER}, url=request.url)
+        self.asked.append(request)
+        if request.method == "POST" and f"refresh_token={self.refresh}".encode() not in bytes(request.body or b""):  # type: ignore[arg-type]
+            return Response(401)
+        document = {"token": f"token-{int(self.now_s)}", "expires_in": 60, "refresh_token": self.refresh}
+        return Response(200, {}, msgspec.json.encode(document))
+
+
+def test_a_refresh_token_takes_the_passwords_place_until_it_is_refused() -> None:
+    server = RefreshingServer()
+    send = authenticated(server, FixedKeychain({HOST: ADA}), monotonic_s=lambda: server.now_s)
+    assert send(wanted()).status == 200
+    (first,) = server.asked
+    assert "offline_token=true" in first.url
+    assert "Authorization" in first.headers
+    server.now_s = 1000.0
+    assert send(wanted()).status == 200
+    second = server.asked[-1]
+    assert (second.method, "Authorization" in second.headers) == ("POST", False)
+    assert b"pa%3Ass" not in bytes(second.body or b"")  # type: ignore[arg-type]
+    server.now_s, server.refresh = 2000.0, "refresh-2"
+    assert send(wanted()).status == 200
+    assert [request.method for request in server.asked[2:]] == ["POST", "GET"]

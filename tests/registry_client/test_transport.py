@@ -5,6 +5,7 @@ import socket
 import ssl
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,20 +15,21 @@ from msgspec import structs
 
 from pipeyard.errors import DigestMismatch, InputError, RegistryError, Stopped
 from pipeyard.oci import Descriptor, digest_of, media_types
-from pipeyard.registry.client import Repository, Request, Response, access_from, open_registries
-from pipeyard.registry.client.messages import ConnectionFailed
+from pipeyard.registry.client import Access, Registries, Repository, Request, Response, access_from, open_registries
+from pipeyard.registry.client.messages import ConnectionFailed, host_of
 from pipeyard.registry.client.retries import Backoff, retrying
 from pipeyard.registry.client.routes import mirrored, plain
 from pipeyard.registry.client.uploads import resume_offset
 from pipeyard.registry.client.wire import Network, Wire
 from pipeyard.registry.credentials import Anonymous
-from pipeyard.registry.exchange import Document
+from pipeyard.registry.exchange import Document, Offer
 from pipeyard.registry.reference import Reference
 from pipeyard.settings import RegistrySettings
 from pipeyard.threads import Stop, StopSignal
 from tests.registry_client.conftest import QUICK
-from tests.registry_client.images import has_all, push, sample
+from tests.registry_client.images import from_memory, has_all, push, sample
 
+EMPTY = b'{"schemaVersion":2,"manifests":[]}'
 GET = Request(method="GET", url="https://registry.example.com/v2/app/manifests/1", registry="registry.example.com")
 
 
@@ -407,3 +409,39 @@ def test_connections_are_kept_between_requests() -> None:
     accepted[0].close()
     listening.close()
     wire.close()
+
+
+def test_images_that_go_to_one_registry_share_its_uploads(tmp_path: Path) -> None:
+    """Several destinations together send no more blobs at a time than one alone would."""
+    guard = threading.Lock()
+    running: dict[str, int] = {}
+    most: dict[str, int] = {}
+
+    def send(request: Request) -> Response:
+        host = host_of(request.url)
+        if request.method == "HEAD":
+            return Response(404, url=request.url)
+        if request.method == "POST":
+            return Response(202, {"location": f"https://{host}/upload"}, url=request.url)
+        if "/manifests/" in request.url:
+            return Response(201, url=request.url)
+        with guard:
+            running[host] = running.get(host, 0) + 1
+            most[host] = max(most.get(host, 0), running[host])
+        time.sleep(0.02)
+        with guard:
+            running[host] -= 1
+        return Response(201, url=request.url)
+
+    registries = Registries(send, Access(uploads=2))
+    places = [Reference(host, f"app{number}") for number in range(3) for host in ("one.example.com", "two.example.com")]
+    destinations = [registries.destination(place) for place in places]
+    for number in range(6):
+        data = f"layer {number}".encode()
+        blob = Descriptor(media_type="x", digest=digest_of(data), size=len(data))
+        for destination in destinations:
+            destination.offer(Offer(descriptor=blob, open=from_memory(data)))
+    for destination in destinations:
+        destination.publish([Document(media_type=media_types.OCI_INDEX, data=EMPTY)], ())
+        destination.close()
+    assert most == {"one.example.com": 2, "two.example.com": 2}

@@ -1,9 +1,12 @@
-"""Cloud assemblies of real CDK apps: several stacks, stages, exports, environments."""
+"""Cloud assemblies of real CDK apps: several stacks, stages, exports, environments, CDK Pipelines."""
 
 import json
+import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +17,7 @@ from pipeyard.definition.validate import validate
 from pipeyard.errors import InputError
 
 HERE = Path(__file__).parent / "cdk"
-"""app.js, and the cdk.out that it makes."""
+"""app.js and the cdk.out that it makes; delivery.js and its delivery.out."""
 
 
 def test_an_assembly_gives_the_pipelines_of_all_its_stacks_and_stages() -> None:
@@ -39,25 +42,39 @@ def test_without_its_neighbour_a_stack_tells_what_it_imports() -> None:
     assert "settings' table imports" in reading.problems[0].hint
 
 
-def test_a_freshly_synthesized_app_reads_the_same(tmp_path: Path) -> None:
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if not node or not npm:
-        pytest.skip("synthesizing needs node and npm")
+def test_pipelines_that_update_themselves_and_those_of_nested_stacks_are_planned(tmp_path: Path) -> None:
+    check_delivery(HERE / "delivery.out", tmp_path)
+
+
+def test_freshly_synthesized_apps_read_the_same(tmp_path: Path) -> None:
+    # npm and node come with the development requirements, from PyPI.
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    node, npm = shutil.which("node", path=path), shutil.which("npm", path=path)
+    assert node, "the development requirements bring node"
+    assert npm, "the development requirements bring npm"
     (tmp_path / "package.json").write_text('{"private": true}')
     install = [npm, "install", "--no-audit", "--no-fund", "--fetch-retries=0", "--fetch-timeout=20000"]
+    environment = {**os.environ, "PATH": path}
     try:
         done = subprocess.run(
-            [*install, "aws-cdk-lib@2", "constructs@10"], cwd=tmp_path, capture_output=True, text=True, timeout=120
+            [*install, "aws-cdk-lib@2", "constructs@10"],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=240,
         )
     except subprocess.TimeoutExpired:
-        pytest.skip("aws-cdk-lib could not be installed from npm in two minutes")
+        pytest.skip("aws-cdk-lib could not be installed from npm in four minutes")
     if done.returncode:
         pytest.skip(f"aws-cdk-lib could not be installed from npm: {done.stderr.strip().splitlines()[-1:]}")
-    shutil.copy(HERE / "app.js", tmp_path)
-    out = tmp_path / "cdk.out"
-    subprocess.run([node, "app.js"], cwd=tmp_path, env={"CDK_OUTDIR": str(out), "PATH": "/usr/bin:/bin"}, check=True)
+    shutil.copytree(HERE, tmp_path, ignore=shutil.ignore_patterns("*.out"), dirs_exist_ok=True)
+    for app in ("app", "delivery"):
+        out = {"CDK_OUTDIR": str(tmp_path / f"{app}.out"), "PATH": "/usr/bin:/bin"}
+        subprocess.run([node, f"{app}.js"], cwd=tmp_path, env=out, check=True)
     shutil.rmtree(tmp_path / "node_modules")  # pytest keeps its folders, and this one has 180 MB
-    check(out)
+    check(tmp_path / "app.out")
+    check_delivery(tmp_path / "delivery.out", tmp_path)
 
 
 def test_a_broken_manifest_is_refused(tmp_path: Path) -> None:
@@ -125,3 +142,52 @@ def check(assembly: Path) -> None:
 def action(definition: Definition, name: str) -> ActionDeclaration:
     web = next(pipeline for pipeline in definition.pipelines if pipeline.name == "web")
     return next(found for _, found in web.actions() if found.name == name)
+
+
+def check_delivery(assembly: Path, home: Path) -> None:
+    delivery = planned(assembly, home, "shop-delivery")
+    stages = ["Source", "Build", "UpdatePipeline", "Assets", "Beta", "Production"]
+    assert [stage["name"] for stage in delivery["stages"]] == stages
+    actions = {action["name"]: action for stage in delivery["stages"] for action in stage["actions"]}
+    (checkout, *_) = delivery["stages"][0]["actions"]
+    assert checkout["configuration"]["FullRepositoryId"] == "example/shop"
+    assert actions["SelfMutate"]["configuration"]["ProjectName"] == "shop-delivery-selfupdate"
+    assert (actions["SelfMutate"]["provider"], actions["SelfMutate"]["input_artifacts"]) == (
+        "CodeBuild",
+        ["Synth_Output"],
+    )
+    ohio = actions["Ohio.Service.Prepare"]
+    assert ohio["region"] == "us-east-2"
+    assert ohio["role_arn"] == "arn:aws:iam::444455556666:role/cdk-hnb659fds-deploy-role-444455556666-us-east-2"
+    assert ohio["configuration"]["StackName"] == "Ohio-Service"
+    assert ohio["configuration"]["ActionMode"] == "CHANGE_SET_REPLACE"
+    assert ohio["configuration"]["TemplatePath"].startswith("Synth_Output::assembly-Ohio/OhioService")
+    assert (ohio["run_order"], actions["Ohio.Service.Deploy"]["run_order"], actions["Release"]["run_order"]) == (
+        2,
+        3,
+        1,
+    )
+    (variable,) = json.loads(actions["Smoke"]["configuration"]["EnvironmentVariables"])
+    assert variable["value"] == f"#{{{actions['Service.Deploy']['namespace']}.Url}}"
+    outer, inner = planned(assembly, home, "shop-outer"), planned(assembly, home, "shop-inner")
+    assert [stage["name"] for stage in inner["stages"]] == ["Source", "Build", "Scan"]
+    for pipeline in (outer, inner):
+        archive, image, scan, approval = (action for stage in pipeline["stages"] for action in stage["actions"])
+        assert archive["configuration"]["S3ObjectKey"] == "develop/source.zip"
+        assert archive["configuration"]["S3Bucket"] == outer["stages"][0]["actions"][0]["configuration"]["S3Bucket"]
+        assert image["configuration"]["ECRRepositoryName"].startswith("base-repository")
+        assert scan["configuration"] == {"InspectorRunMode": "SourceCodeScan", "CriticalThreshold": "0"}
+        assert approval["configuration"]["NotificationArn"].startswith(
+            "arn:aws:sns:eu-west-1:111122223333:Base-Approvals"
+        )
+        assert (image["provider"], approval["provider"]) == ("ECRBuildAndPublish", "Manual")
+
+
+def planned(assembly: Path, home: Path, pipeline: str) -> dict[str, Any]:
+    """What `run --plan --json` prints of one pipeline."""
+    command = [sys.executable, "-m", "pipeyard", "run", str(assembly), "--pipeline", pipeline, "--plan", "--json"]
+    environment = {"HOME": str(home), "PIPEYARD_HOME": str(home / "home"), "PATH": os.defpath}
+    done = subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found

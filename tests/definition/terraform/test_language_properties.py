@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from pipeyard.definition.patterns import PatternError, compile_pattern
 from pipeyard.definition.terraform.bodies import parse_body
-from pipeyard.definition.terraform.evaluation import NO_LOCALS, evaluate
+from pipeyard.definition.terraform.evaluation import evaluate
 from pipeyard.definition.terraform.expressions import parse_expression
 from pipeyard.definition.terraform.json_syntax import parse_json_body
 from pipeyard.definition.terraform.json_text import encode_json
+from pipeyard.definition.terraform.names import NO_LOCALS
 from pipeyard.definition.terraform.numbers import number_text, parse_number, rounded
 from pipeyard.definition.terraform.syntax import Source
 from pipeyard.definition.terraform.values import from_plain, to_plain

@@ -3,9 +3,15 @@
 from pipeyard.definition.terraform.conversion import ConversionError, as_string, convert
 from pipeyard.definition.terraform.syntax import GetAttribute, Span
 from pipeyard.definition.terraform.values import (
+    ANY,
     NUMBER,
     Attributes,
+    Dynamic,
+    ListType,
+    MapType,
+    ObjectType,
     SetType,
+    Type,
     Value,
     friendly,
     is_mapping,
@@ -23,8 +29,7 @@ def fault(message: str, span: Span, hint: str = "") -> InputError:
 def attribute_of(value: Value, step: GetAttribute) -> Value:
     name, span = step.name, step.span
     if value.is_unknown:
-        inner = unknown(*value.chain)
-        return marked(inner, value)
+        return marked(unknown(*value.chain, of=_type_of_attribute(value.type, step)), value)
     if value.is_null:
         raise fault(f"null has no attribute {name!r}", span)
     if is_mapping(value.type):
@@ -46,13 +51,28 @@ def attribute_of(value: Value, step: GetAttribute) -> Value:
     raise fault(f"a {friendly(value.type)} has no attributes", span)
 
 
+def _type_of_attribute(kind: Type, step: GetAttribute) -> Type:
+    if isinstance(kind, MapType):
+        return kind.element
+    if isinstance(kind, Dynamic):
+        return ANY
+    if not isinstance(kind, ObjectType):
+        raise fault(f"a {friendly(kind)} has no attribute {step.name!r}", step.span)
+    found = kind.get(step.name)
+    if found is None:
+        known = ", ".join(name for name, _ in kind.attributes)
+        raise fault(f"there is no attribute {step.name!r} here", step.span, f"it has {known}" if known else "")
+    return found
+
+
 def element_of(value: Value, key: Value, span: Span) -> Value:
     if key.is_null:
         raise fault("an index cannot be null", span)
     if value.is_null:
         raise fault("null has no elements", span)
     if value.is_unknown:
-        return unknown(*value.chain)
+        of = value.type.element if isinstance(value.type, ListType | MapType) else ANY
+        return marked(unknown(*value.chain, of=of), value)
     if isinstance(value.type, SetType):
         raise fault("a set has no indices", span, "tolist makes a list of it")
     if key.is_unknown:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 
-from pipeyard.definition.terraform.evaluation import Locals, Scope, evaluate
+from pipeyard.definition.terraform.evaluation import evaluate
+from pipeyard.definition.terraform.names import Locals, Scope
 from pipeyard.definition.terraform.syntax import Call, Expression, Literal, ObjectOf, Span, TupleOf, keyword
 from pipeyard.definition.terraform.values import (
     ANY,

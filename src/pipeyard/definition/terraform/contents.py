@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from pipeyard.definition.terraform.evaluation import NO_LOCALS, Locals
+from pipeyard.definition.terraform.names import NO_LOCALS, Locals
 from pipeyard.definition.terraform.repetition import Repetition
 from pipeyard.definition.terraform.syntax import Block, Body, Expression, Literal, Name
 from pipeyard.definition.terraform.values import (

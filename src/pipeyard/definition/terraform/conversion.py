@@ -69,14 +69,14 @@ def _converted(value: Value, want: Type) -> Value:
         case Primitive():
             return _to_primitive(value, want)
         case ListType() if is_sequence(value.type):
-            items, element = _same(value.items, want.element)
+            items, element = _same(value, value.items, want.element)
             return list_of(items, element)
         case SetType() if is_sequence(value.type):
-            items, element = _same(value.items, want.element)
+            items, element = _same(value, value.items, want.element)
             return set_of(items, element)
         case MapType() if is_mapping(value.type):
             names = list(value.entries)
-            items, element = _same([value.entries[name] for name in names], want.element, names)
+            items, element = _same(value, [value.entries[name] for name in names], want.element, names)
             return map_of(dict(zip(names, items, strict=True)), element)
         case ObjectType() if is_mapping(value.type):
             return _to_object(value, want)
@@ -118,7 +118,7 @@ def _to_primitive(value: Value, want: Primitive) -> Value:
     raise ConversionError(_mismatch(value.type, want))
 
 
-def _same(values: Sequence[Value], want: Type, names: Sequence[str] = ()) -> tuple[list[Value], Type]:
+def _same(whole: Value, values: Sequence[Value], want: Type, names: Sequence[str] = ()) -> tuple[list[Value], Type]:
     """The values as one type: the given one, with what is open in it decided by unification."""
     converted = [
         _part(item, want, f"element {names[index]!r}" if names else f"element {index}")
@@ -126,7 +126,11 @@ def _same(values: Sequence[Value], want: Type, names: Sequence[str] = ()) -> tup
     ]
     if not has_dynamic(want):
         return converted, _known_type(want)
-    element = unify([item.type for item in converted]) if converted else want
+    if converted:
+        element = unify([item.type for item in converted])
+    else:  # an empty collection keeps its type of elements where any will do
+        kept = isinstance(whole.type, ListType | SetType | MapType) and isinstance(want, Dynamic)
+        element = whole.type.element if kept else want  # type: ignore[union-attr]
     if element is None:
         raise ConversionError("all elements must have the same type")
     return [convert(item, element) for item in converted], element

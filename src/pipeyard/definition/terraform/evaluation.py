@@ -3,10 +3,10 @@
 Nothing here knows what a variable or a resource is: a Scope resolves references and calls functions.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Protocol
+from collections.abc import Callable
+from functools import cache
 
-from msgspec import Struct, structs
+from msgspec import structs
 
 from pipeyard.definition.terraform.access import attribute_of, element_of, fault
 from pipeyard.definition.terraform.conversion import (
@@ -15,8 +15,9 @@ from pipeyard.definition.terraform.conversion import (
     convert,
     equal,
     normalised,
-    unify,
 )
+from pipeyard.definition.terraform.effort import MAX_PARTS, MAX_TEXT, ReferenceFault, check_size
+from pipeyard.definition.terraform.names import NO_LOCALS, Locals, Scope
 from pipeyard.definition.terraform.operators import COMPARISONS, arithmetic
 from pipeyard.definition.terraform.syntax import (
     Binary,
@@ -42,60 +43,44 @@ from pipeyard.definition.terraform.syntax import (
 )
 from pipeyard.definition.terraform.values import (
     BOOL,
-    EMPTY_TUPLE,
     NULL,
     NUMBER,
     STRING,
-    Attributes,
-    Dynamic,
+    Entries,
+    Parts,
     Primitive,
-    TupleType,
     Unknown,
     Value,
     boolean,
-    elements,
     friendly,
-    is_mapping,
     is_sequence,
-    list_of,
     marked,
     number,
     object_of,
     text,
     tuple_of,
     unknown,
+    weight,
 )
 from pipeyard.errors import InputError, Place
 
 
-class ReferenceFault(InputError):
-    """A reference to what is not declared: wrong whatever the values, so that `try` and `can` let it pass."""
-
-
-class Scope(Protocol):
-    def reference(self, root: str, names: list[str], span: Span) -> tuple[Value, int]:
-        """The value of a reference and how many of the names behind its root that took. Raises ReferenceFault."""
-
-    def call(self, name: str, arguments: list[Value], span: Span) -> Value:
-        """Raises InputError, with a place or without."""
-
-
-class Locals(Struct, frozen=True):
-    """What an expression itself brings into scope: variables of `for`, and elements of splats."""
-
-    names: Mapping[str, Value] = {}
-    elements: tuple[Value, ...] = ()
-
-    def naming(self, **names: Value) -> "Locals":
-        return Locals({**self.names, **names}, self.elements)
-
-
-NO_LOCALS = Locals()
-
-
 def evaluate(expression: Expression, scope: Scope, local: Locals = NO_LOCALS) -> Value:
-    """Raises InputError, placed in the expression, for everything that Terraform would refuse."""
-    return _BY_NODE[type(expression)](expression, scope, local)
+    """Raises InputError, placed in the expression, for everything that Terraform would refuse; TooMuch where the
+    effort of the scope is spent, or a value becomes too large."""
+    effort = scope.effort
+    effort.left -= 1
+    if effort.left < 0:
+        effort.spend(0, expression.span.place)
+    kind = type(expression)
+    value = (_BY_NODE.get(kind) or _handler(kind))(expression, scope, local)
+    raw = value.raw
+    if isinstance(raw, Parts | Entries):
+        if raw.weight > MAX_PARTS:
+            check_size(raw.weight, 0, expression.span.place)
+    elif isinstance(raw, str) and len(raw) > MAX_TEXT:
+        check_size(0, len(raw), expression.span.place)
+    return value
 
 
 def _placed(error: InputError, place: Place) -> InputError:
@@ -141,83 +126,12 @@ def _template(node: Template, scope: Scope, local: Locals) -> Value:
     return structs.replace(normalised("".join(pieces)), sensitive=sensitive)
 
 
-def _template_if(node: TemplateIf, scope: Scope, local: Locals) -> Value:
-    condition = _condition(node.condition, scope, local)
-    if condition.is_unknown:
-        return unknown(*condition.chain, of=STRING)
-    return marked(evaluate(node.then if condition.raw else node.otherwise, scope, local), condition)
-
-
-def _template_for(node: TemplateFor, scope: Scope, local: Locals) -> Value:
-    collection = _iterable(node.collection, scope, local)
-    if collection.is_unknown:
-        return unknown(*collection.chain, of=STRING)
-    pieces: list[str] = []
-    for key, item in elements(collection):
-        value = evaluate(node.body, scope, _iteration(node.key, node.value, key, item, local))
-        if value.is_unknown:
-            return value
-        pieces.append(value.raw)
-    return marked(text("".join(pieces)), collection)
-
-
 def _wrap(node: Wrap | Parentheses, scope: Scope, local: Locals) -> Value:
     return evaluate(node.inner, scope, local)
 
 
 def _element(node: Element, scope: Scope, local: Locals) -> Value:
     return local.elements[node.depth]
-
-
-def _condition(node: Expression, scope: Scope, local: Locals) -> Value:
-    value = evaluate(node, scope, local)
-    if value.is_null:
-        raise fault("a condition must be true or false, not null", node.span)
-    try:
-        return convert(value, BOOL)
-    except ConversionError as error:
-        raise fault(f"a condition must be true or false: {error.message}", node.span, error.hint) from None
-
-
-def _conditional(node: Conditional, scope: Scope, local: Locals) -> Value:
-    condition = _condition(node.condition, scope, local)
-    then = _result(node.then, condition.raw is False, scope, local)
-    otherwise = _result(node.otherwise, condition.raw is True, scope, local)
-    if then.is_null and isinstance(then.type, Dynamic):
-        kind = otherwise.type
-    elif otherwise.is_null and isinstance(otherwise.type, Dynamic):
-        kind = then.type
-    elif any(isinstance(side.type, Dynamic) or isinstance(side.raw, Attributes) for side in (then, otherwise)):
-        # What is unknown may turn out as the other's type; until then each keeps its own.
-        kind = then.type if condition.raw is True else otherwise.type
-    else:
-        found = unify((then.type, otherwise.type))
-        if found is None:
-            raise fault(
-                f"the results of a conditional must have one type, not {friendly(then.type)}"
-                f" and {friendly(otherwise.type)}",
-                node.span,
-            )
-        kind = found
-    if condition.is_unknown:
-        return unknown(*condition.chain, of=kind)
-    result = then if condition.raw else otherwise
-    try:
-        return marked(convert(result, kind), condition)
-    except ConversionError as error:
-        raise fault(f"the results of a conditional must have one type: {error.message}", node.span) from None
-
-
-def _result(node: Expression, unused: bool, scope: Scope, local: Locals) -> Value:
-    """One of a conditional's results. The one that is not chosen only lends its type, and may fail."""
-    if not unused:
-        return evaluate(node, scope, local)
-    try:
-        return evaluate(node, scope, local)
-    except ReferenceFault:
-        raise
-    except InputError as error:
-        return unknown(error.message)
 
 
 def _name(node: Name, scope: Scope, local: Locals) -> Value:
@@ -270,41 +184,11 @@ def _through(value: Value, span: Span) -> Value:
     return Value(value.type, Unknown(chain, written), value.sensitive)
 
 
-def _splat(node: Splat, scope: Scope, local: Locals) -> Value:
-    value = evaluate(node.of, scope, local)
-    if value.is_unknown:
-        return unknown(*value.chain)
-    if value.is_null:
-        if is_sequence(value.type):
-            raise fault("null has no elements", node.span)
-        return EMPTY_TUPLE
-    depth = node_depth(node.each)
-    outer = local.elements[:depth]
-
-    def one(item: Value) -> Value:
-        return evaluate(node.each, scope, Locals(local.names, (*outer, item)))
-
-    if not is_sequence(value.type):
-        return marked(tuple_of([one(value)]), value)
-    results = [one(item) for item in value.items]
-    if not isinstance(value.type, TupleType) and len({result.type for result in results}) == 1:
-        return marked(list_of(results, results[0].type), value)
-    return marked(tuple_of(results), value)
-
-
-def node_depth(each: Expression) -> int:
-    """Which splat an inner expression belongs to."""
-    at = each
-    while not isinstance(at, Element):
-        if not isinstance(at, GetAttribute | GetIndex | Splat):
-            raise TypeError("the inside of a splat begins with its element")
-        at = at.of
-    return at.depth
-
-
 def _call(node: Call, scope: Scope, local: Locals) -> Value:
     if node.name in ("try", "can"):
         return _attempt(node, scope, local)
+    if node.name == "templatestring":
+        _check_template(node)
     arguments = [evaluate(argument, scope, local) for argument in node.arguments]
     if node.expands:
         last = arguments.pop()
@@ -317,6 +201,15 @@ def _call(node: Call, scope: Scope, local: Locals) -> Value:
         return scope.call(node.name, arguments, node.span)
     except InputError as error:
         raise _placed(error, node.span.place) from None
+
+
+def _check_template(node: Call) -> None:
+    template = node.arguments[0] if node.arguments else None
+    while isinstance(template, Parentheses):
+        template = template.inner
+    if template is not None and not isinstance(template, Name | GetAttribute | GetIndex):
+        hint = "a template that is written out is a string with ${...} in it"
+        raise fault("templatestring takes a reference to a template", template.span, hint)
 
 
 def _attempt(node: Call, scope: Scope, local: Locals) -> Value:
@@ -362,6 +255,7 @@ def _binary(node: Binary, scope: Scope, local: Locals) -> Value:
     operator = node.operator
     if operator in ("==", "!="):
         left, right = evaluate(node.left, scope, local), evaluate(node.right, scope, local)
+        scope.effort.spend(min(weight(left), weight(right)), node.span.place)
         outcome = equal(left, right)
         if outcome is None:
             return unknown(*(left.chain or right.chain or ("a part of what is compared is not known",)), of=BOOL)
@@ -417,79 +311,36 @@ def _object(node: ObjectOf, scope: Scope, local: Locals) -> Value:
     return structs.replace(result, sensitive=True) if sensitive else result
 
 
-def _iterable(node: Expression, scope: Scope, local: Locals) -> Value:
-    value = evaluate(node, scope, local)
-    if value.is_null:
-        raise fault("null cannot be iterated over", node.span)
-    if not value.is_unknown and not (is_sequence(value.type) or is_mapping(value.type)):
-        raise fault(f"a {friendly(value.type)} cannot be iterated over", node.span)
-    if value.is_unknown and isinstance(value.type, Primitive):
-        raise fault(f"a {friendly(value.type)} cannot be iterated over", node.span)
-    return value
+Handler = Callable[..., Value]
 
-
-def _iteration(key_name: str, value_name: str, key: Value, item: Value, local: Locals) -> Locals:
-    names = {value_name: item}
-    if key_name:
-        names[key_name] = key
-    return Locals({**local.names, **names}, local.elements)
-
-
-def _for(node: For, scope: Scope, local: Locals) -> Value:
-    collection = _iterable(node.collection, scope, local)
-    if collection.is_unknown:
-        return unknown(*collection.chain)
-    results: list[Value] = []
-    entries: dict[str, list[Value]] = {}
-    for key, item in elements(collection):
-        inner = _iteration(node.key, node.value, key, item, local)
-        if node.condition is not None:
-            condition = _condition(node.condition, scope, inner)
-            if condition.is_unknown:
-                return unknown(*condition.chain)
-            if not condition.raw:
-                continue
-        value = evaluate(node.value_result, scope, inner)
-        if node.key_result is None:
-            results.append(value)
-            continue
-        name = evaluate(node.key_result, scope, inner)
-        if name.is_null:
-            raise fault("a key cannot be null", node.key_result.span)
-        if name.is_unknown:
-            return unknown(*name.chain)
-        try:
-            written = as_string(name)
-        except ConversionError:
-            raise fault(f"a key must be text, not a {friendly(name.type)}", node.key_result.span) from None
-        if written in entries and not node.groups:
-            raise fault(
-                f"two items have the key {written!r}", node.key_result.span, "'...' after the value groups them by key"
-            )
-        entries.setdefault(written, []).append(value)
-    if node.key_result is None:
-        return marked(tuple_of(results), collection)
-    grouped = {name: tuple_of(found) if node.groups else found[0] for name, found in entries.items()}
-    return marked(object_of(grouped), collection)
-
-
-_BY_NODE: dict[type, Callable[..., Value]] = {
+_BY_NODE: dict[type, Handler] = {
     Literal: _literal,
     Template: _template,
-    TemplateIf: _template_if,
-    TemplateFor: _template_for,
     Wrap: _wrap,
     Parentheses: _wrap,
     Name: _name,
     GetAttribute: _steps,
     GetIndex: _steps,
-    Splat: _splat,
     Element: _element,
     Call: _call,
-    Conditional: _conditional,
     Binary: _binary,
     Unary: _unary,
     TupleOf: _tuple,
     ObjectOf: _object,
-    For: _for,
 }
+
+
+@cache
+def _handler(kind: type) -> Handler:
+    # They evaluate parts of their nodes in turn, so that they are imported when the first of them is met.
+    from pipeyard.definition.terraform.conditionals import conditional, template_if
+    from pipeyard.definition.terraform.iterations import for_expression, splat, template_for
+
+    handlers: dict[type, Handler] = {
+        Conditional: conditional,
+        For: for_expression,
+        Splat: splat,
+        TemplateFor: template_for,
+        TemplateIf: template_if,
+    }
+    return handlers[kind]

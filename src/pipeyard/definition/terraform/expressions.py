@@ -24,6 +24,7 @@ from pipeyard.definition.terraform.syntax import (
     Unary,
 )
 from pipeyard.definition.terraform.templates import for_names, parse_heredoc, parse_quoted, parse_text
+from pipeyard.errors import InputError
 
 _PRECEDENCE = {
     "||": 1,
@@ -105,8 +106,12 @@ def _operand(scanner: Scanner) -> Expression:
 def _term(scanner: Scanner) -> Expression:
     token = scanner.peek()
     if token.kind == "number":
+        try:
+            value = parse_number(token.text)
+        except ValueError as error:
+            raise InputError(str(error), place=scanner.span(token.start).place) from None
         scanner.take()
-        return Literal(parse_number(token.text), scanner.span(token.start))
+        return Literal(value, scanner.span(token.start))
     if token.kind == "name":
         return _named(scanner)
     if token.kind == "heredoc":
@@ -298,6 +303,8 @@ def _dotted(scanner: Scanner, of: Expression, start: int) -> Expression:
     if digits:
         key = Literal(Fraction(int(digits[0])) if len(digits[0]) < 20 else 0, scanner.span(scanner.at))
         scanner.jump(digits.end())
+        if scanner.sees(".") and _DIGITS.match(scanner.text, scanner.at + 1, scanner.limit):
+            raise scanner.wrong("two indices cannot follow each other like this", "write [0][1]")
         return GetIndex(of, key, scanner.span(start))
     if scanner.peek().kind != "name":
         raise scanner.wrong("the name of an attribute must follow '.'")

@@ -11,8 +11,10 @@ from typing import ParamSpec
 from pipeyard.definition.terraform.constraints import ANYTHING, Constraint, read_constraint, with_defaults
 from pipeyard.definition.terraform.contents import Contents, block_types
 from pipeyard.definition.terraform.conversion import ConversionError, as_string, convert
-from pipeyard.definition.terraform.evaluation import NO_LOCALS, Locals, evaluate
+from pipeyard.definition.terraform.effort import TooMuch
+from pipeyard.definition.terraform.evaluation import evaluate
 from pipeyard.definition.terraform.locals import needed_first
+from pipeyard.definition.terraform.names import NO_LOCALS, Locals
 from pipeyard.definition.terraform.project import CycleFault, Project
 from pipeyard.definition.terraform.providers import DEFAULT, passed_regions, provider_regions, region_of
 from pipeyard.definition.terraform.repetition import ONCE, Repetition, combined, counted, keyed
@@ -192,6 +194,8 @@ class Module:
         """A value of which only a part may be needed: a fault in it is an unknown that tells the fault."""
         try:
             return compute(*given, **named)
+        except TooMuch:
+            raise
         except InputError as error:
             where = f" ({error.place})" if error.place else ""
             return unknown(f"{error.message}{where}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeyard.definition.places import Inputs
 from pipeyard.definition.terraform.configuration import Configuration, load_configuration
-from pipeyard.definition.terraform.evaluation import ReferenceFault
+from pipeyard.definition.terraform.effort import Effort, ReferenceFault
 from pipeyard.definition.terraform.files import Folders
 from pipeyard.definition.terraform.values import (
     Value,
@@ -26,6 +26,7 @@ class Project:
         self.inputs = inputs
         self.shown = shown
         self.modules = 0
+        self.effort = Effort()
         self.pending: list[str] = []
         self._configurations: dict[Path, Configuration] = {}
         self._installed: dict[str, str] | None = None

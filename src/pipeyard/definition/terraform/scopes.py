@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeyard.definition.declaration import suggestion
-from pipeyard.definition.terraform.evaluation import ReferenceFault
+from pipeyard.definition.terraform.effort import Effort, ReferenceFault
 from pipeyard.definition.terraform.functions import FunctionCall, call_function
 from pipeyard.definition.terraform.project import CycleFault
 from pipeyard.definition.terraform.repetition import ONCE, Repetition
@@ -31,6 +31,10 @@ class ModuleScope:
         self.module = module
         self.repetition = repetition
         self.overrides = overrides or {}
+
+    @property
+    def effort(self) -> Effort:
+        return self.module.project.effort
 
     def reference(self, root: str, names: list[str], span: Span) -> tuple[Value, int]:
         module = self.module

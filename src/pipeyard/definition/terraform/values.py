@@ -106,7 +106,38 @@ class Value(Struct, frozen=True):
         return self.raw.chain if isinstance(self.raw, Unknown) else ()
 
 
-class Attributes(dict[str, Value]):
+class Parts(tuple[Value, ...]):
+    """Elements that know how many parts they have, all theirs included and what is shared counted again."""
+
+    weight: int
+
+    def __new__(cls, items: Iterable[Value]) -> "Parts":
+        made = super().__new__(cls, items)
+        made.weight = 1 + sum(map(weight, made))
+        return made
+
+
+class Entries(dict[str, Value]):
+    """Entries that know how many parts they have, as Parts do."""
+
+    def __init__(self, entries: Mapping[str, Value]) -> None:
+        super().__init__(entries)
+        self.weight = 1 + sum(map(weight, entries.values()))
+
+
+def weight(value: Value) -> int:
+    """How many parts a value has; text counts by its length."""
+    raw = value.raw
+    if isinstance(raw, str):
+        return 1 + len(raw) // 16
+    if isinstance(raw, Parts | Entries):
+        return raw.weight
+    if isinstance(raw, tuple):
+        return 1 + sum(map(weight, raw))
+    return 1 + sum(map(weight, raw.values())) if isinstance(raw, dict) else 1
+
+
+class Attributes(Entries):
     """Entries of an object of which more exist than are known here: a resource, whose schema nobody has told us."""
 
     def __init__(self, entries: Mapping[str, Value], address: str) -> None:
@@ -152,23 +183,22 @@ def way_out(chain: tuple[str, ...]) -> str:
 
 
 def tuple_of(items: Iterable[Value]) -> Value:
-    given = tuple(items)
+    given = Parts(items)
     return Value(TupleType(tuple(item.type for item in given)), given)
 
 
 def object_of(entries: Mapping[str, Value]) -> Value:
-    ordered = {name: entries[name] for name in sorted(entries)}
-    if isinstance(entries, Attributes):
-        ordered = Attributes(ordered, entries.address)
+    inner = {name: entries[name] for name in sorted(entries)}
+    ordered = Attributes(inner, entries.address) if isinstance(entries, Attributes) else Entries(inner)
     return Value(ObjectType(tuple((name, value.type) for name, value in ordered.items())), ordered)
 
 
 def list_of(items: Iterable[Value], element: Type) -> Value:
-    return Value(ListType(element), tuple(items))
+    return Value(ListType(element), Parts(items))
 
 
 def map_of(entries: Mapping[str, Value], element: Type) -> Value:
-    return Value(MapType(element), {name: entries[name] for name in sorted(entries)})
+    return Value(MapType(element), Entries({name: entries[name] for name in sorted(entries)}))
 
 
 def set_of(items: Iterable[Value], element: Type) -> Value:
@@ -176,7 +206,7 @@ def set_of(items: Iterable[Value], element: Type) -> Value:
     distinct: dict[Any, Value] = {}
     for item in items:
         distinct.setdefault(identity(item), item)
-    return Value(SetType(element), tuple(sorted(distinct.values(), key=_set_order)))
+    return Value(SetType(element), Parts(sorted(distinct.values(), key=_set_order)))
 
 
 def marked(value: Value, *causes: Value) -> Value:

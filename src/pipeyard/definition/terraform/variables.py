@@ -9,8 +9,10 @@ from pathlib import Path
 
 from pipeyard.definition.places import Inputs
 from pipeyard.definition.terraform.constraints import Constraint
-from pipeyard.definition.terraform.evaluation import NO_LOCALS, ReferenceFault, evaluate
+from pipeyard.definition.terraform.effort import Effort, ReferenceFault
+from pipeyard.definition.terraform.evaluation import evaluate
 from pipeyard.definition.terraform.expressions import parse_expression
+from pipeyard.definition.terraform.names import NO_LOCALS
 from pipeyard.definition.terraform.syntax import Attribute, Source, Span
 from pipeyard.definition.terraform.values import Dynamic, Primitive, Value, text
 from pipeyard.errors import InputError, Place, Problem
@@ -20,6 +22,9 @@ Given = Callable[[str, Constraint], Value | None]
 
 class NoScope:
     """Files of values hold constants: no references and no functions."""
+
+    def __init__(self) -> None:
+        self.effort = Effort()
 
     def reference(self, root: str, names: list[str], span: Span) -> tuple[Value, int]:
         raise ReferenceFault("variables and other references are not allowed here", place=span.place)

@@ -2,9 +2,16 @@
 
 import math
 
-from pipeyard.definition.terraform.functions.signature import Function, FunctionFault, Parameter, Table, numeral, string
+from pipeyard.definition.terraform.functions.signature import (
+    Function,
+    FunctionFault,
+    Parameter,
+    Table,
+    anything,
+    numeral,
+)
 from pipeyard.definition.terraform.numbers import Number, from_float
-from pipeyard.definition.terraform.values import NUMBER, Value, number
+from pipeyard.definition.terraform.values import NUMBER, STRING, Value, number
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -64,6 +71,8 @@ def _extreme(smallest: bool) -> Function:
 def _parse_integer(given: Value, base: Value) -> Value:
     if not isinstance(base.raw, int) or not 2 <= base.raw <= 62:
         raise FunctionFault("the base must be a whole number from 2 to 62")
+    if given.type != STRING:
+        raise FunctionFault("parseint takes text, not a number")
     text: str = given.raw
     digits = text[1:] if text[:1] in ("-", "+") else text
     if base.raw <= 36:
@@ -84,7 +93,7 @@ FUNCTIONS: Table = {
     "log": Function(_logarithm, (numeral("num"), numeral("base")), returns=NUMBER),
     "max": _extreme(False),
     "min": _extreme(True),
-    "parseint": Function(_parse_integer, (string("number"), numeral("base")), returns=NUMBER),
+    "parseint": Function(_parse_integer, (anything("number"), numeral("base")), returns=NUMBER),
     "pow": Function(_power, (numeral("num"), numeral("power")), returns=NUMBER),
     "signum": Function(_sign, (numeral("num"),), returns=NUMBER),
 }

@@ -25,6 +25,7 @@ from pipeyard.definition.terraform.values import (
     MapType,
     SetType,
     TupleType,
+    Type,
     Value,
     boolean,
     friendly,
@@ -116,7 +117,9 @@ def _coalesce_list(*values: Value) -> Value:
     for value in values:
         if value.is_unknown:
             return unknown(*value.chain)
-        if need_list(value, "coalescelist"):
+        need_list(value, "coalescelist")
+    for value in values:
+        if value.items:
             return value
     raise FunctionFault("every argument of coalescelist is empty")
 
@@ -166,8 +169,8 @@ def _element(given: Value, index: Value) -> Value:
     at = whole(index, "the index")
     if not items:
         raise FunctionFault("element has nothing to take from an empty list")
-    if at < 0:
-        raise FunctionFault("the index of element must not be negative")
+    if at < 0 and isinstance(given.type, TupleType) and at % len(items):  # a whole turn back is what it accepts
+        raise FunctionFault("the index of element must not be negative for a tuple", hint="tolist makes a list of it")
     return items[at % len(items)]
 
 
@@ -226,16 +229,17 @@ def _lookup(given: Value, key: Value, *default: Value) -> Value:
     entries = need_mapping(given, "lookup")
     if len(default) > 1:
         raise FunctionFault("lookup takes a map, a key and one default")
+    otherwise = default[0] if default else None
+    if otherwise is not None and isinstance(given.type, MapType):
+        try:
+            otherwise = convert(otherwise, given.type.element)
+        except ConversionError as error:
+            raise FunctionFault(f"the default of lookup is unsuitable: {error.message}") from None
     found = entries.get(key.raw)
     if found is not None:
         return found
-    if default:
-        if isinstance(given.type, MapType):
-            try:
-                return convert(default[0], given.type.element)
-            except ConversionError as error:
-                raise FunctionFault(f"the default of lookup is unsuitable: {error.message}") from None
-        return default[0]
+    if otherwise is not None:
+        return otherwise
     raise FunctionFault(f"the map has no key {key.raw!r}, and lookup no default")
 
 
@@ -244,6 +248,8 @@ def _match_keys(given: Value, keys: Value, wanted: Value) -> Value:
     if len(values) != len(names):
         raise FunctionFault("the lists of values and of keys must have the same length")
     searched = need_sequence(wanted, "matchkeys")
+    if unify([*_element_kinds(keys), *_element_kinds(wanted)]) is None:
+        raise FunctionFault("the keys and what is searched in them must have one type")
     found = [
         value for value, name in zip(values, names, strict=True) if any(_equal_converted(name, one) for one in searched)
     ]
@@ -252,6 +258,10 @@ def _match_keys(given: Value, keys: Value, wanted: Value) -> Value:
     except ConversionError as error:
         raise FunctionFault(error.message) from None
     return list_of(items, kind)
+
+
+def _element_kinds(given: Value) -> Sequence[Type]:
+    return given.type.elements if isinstance(given.type, TupleType) else (_element_kind(given),)
 
 
 def _element_kind(given: Value) -> Any:
@@ -309,6 +319,8 @@ def _slice(given: Value, start: Value, end: Value) -> Value:
 def _transpose(given: Value) -> Value:
     out: dict[str, list[Value]] = {}
     for name in sorted(given.entries):
+        if given.entries[name].is_null:
+            raise FunctionFault("transpose needs lists that are not null")
         for item in given.entries[name].items:
             if item.is_null:
                 raise FunctionFault("transpose needs texts that are not null")

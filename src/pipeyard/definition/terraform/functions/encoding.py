@@ -4,10 +4,12 @@ import base64
 import binascii
 import codecs
 import csv
-import gzip
 import io
 import json
+import re
+import struct
 import urllib.parse
+import zlib
 from typing import Any, NoReturn
 
 from pipeyard.definition.terraform.conversion import normalised
@@ -50,7 +52,12 @@ def _base64_encode(given: Value) -> Value:
 
 
 def _base64_gzip(given: Value) -> Value:
-    return text(base64.b64encode(gzip.compress(given.raw.encode(), mtime=0)).decode())
+    # Framed as Go does it: no time, an unknown system, a flush behind the text, and an empty last block.
+    data = given.raw.encode()
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    packed = packer.compress(data) + packer.flush(zlib.Z_SYNC_FLUSH)
+    header, trailer = b"\x1f\x8b\x08\0\0\0\0\0\0\xff", struct.pack("<II", zlib.crc32(data), len(data) & 0xFFFFFFFF)
+    return text(base64.b64encode(header + packed + b"\x01\0\0\xff\xff" + trailer).decode())
 
 
 def _csv_decode(given: Value) -> Value:
@@ -113,7 +120,7 @@ def _codec(name: str) -> str:
         found = codecs.lookup(name)
     except (LookupError, ValueError):
         found = None
-    if found is None or not found._is_text_encoding:
+    if found is None or not found._is_text_encoding or re.fullmatch(r"(?i)utf(8|16|32).*", name):
         raise FunctionFault(f"there is no encoding {name!r}")
     return found.name
 

@@ -7,7 +7,8 @@ import re
 from collections.abc import Callable
 
 from pipeyard.definition.terraform.conversion import normalised
-from pipeyard.definition.terraform.evaluation import Locals, ReferenceFault, Scope, evaluate
+from pipeyard.definition.terraform.effort import Effort, ReferenceFault
+from pipeyard.definition.terraform.evaluation import evaluate
 from pipeyard.definition.terraform.expressions import parse_template
 from pipeyard.definition.terraform.functions.signature import (
     Function,
@@ -17,6 +18,7 @@ from pipeyard.definition.terraform.functions.signature import (
     Table,
     string,
 )
+from pipeyard.definition.terraform.names import Locals, Scope
 from pipeyard.definition.terraform.syntax import Source, Span
 from pipeyard.definition.terraform.values import BOOL, STRING, SetType, Value, boolean, is_mapping, set_of, text
 
@@ -111,6 +113,10 @@ class _TemplateScope:
     def __init__(self, outer: FunctionCall, depth: int) -> None:
         self.outer = outer
         self.depth = depth
+
+    @property
+    def effort(self) -> Effort:
+        return self.outer.scope.effort
 
     def reference(self, root: str, names: list[str], span: Span) -> tuple[Value, int]:
         raise ReferenceFault(

@@ -23,7 +23,7 @@ _SET = Parameter("sets", SetType(ANY))
 
 
 def _same_sets(values: Sequence[Value], name: str) -> tuple[list[Value], Type]:
-    kind = unify(value.type.element for value in values if isinstance(value.type, SetType) and value.items)
+    kind = unify(value.type.element for value in values if isinstance(value.type, SetType))
     if kind is None:
         raise FunctionFault(f"the sets given to {name} must have elements of one type")
     return [convert(value, SetType(kind)) for value in values], kind
@@ -60,7 +60,7 @@ def _product(*values: Value) -> Value:
         for items in product(*(value.items for value in values))
     ]
     made = TupleType(tuple(kinds))
-    if all(isinstance(value.type, SetType) for value in values):
+    if any(isinstance(value.type, SetType) for value in values):
         return set_of(combinations, made)
     return list_of(combinations, made)
 

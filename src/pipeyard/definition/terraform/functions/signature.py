@@ -6,8 +6,8 @@ from typing import Protocol
 from msgspec import Struct
 
 from pipeyard.definition.terraform.conversion import ConversionError, convert
-from pipeyard.definition.terraform.evaluation import Scope
 from pipeyard.definition.terraform.files import Folders
+from pipeyard.definition.terraform.names import Scope
 from pipeyard.definition.terraform.values import (
     ANY,
     BOOL,
@@ -21,6 +21,7 @@ from pipeyard.definition.terraform.values import (
     spelled,
     unknown,
     unmarked,
+    weight,
 )
 from pipeyard.errors import InputError
 
@@ -91,6 +92,8 @@ def apply(name: str, function: Function, arguments: list[Value], context: Functi
         _argument(name, _parameter(function, index), value, raw=function.raw) for index, value in enumerate(arguments)
     ]
     before = (context,) if function.contextual else ()
+    effort = context.scope.effort
+    effort.spend(_effort_of(name, given))
     if function.raw:
         return function.body(*before, *given)
     if function.partial:
@@ -104,7 +107,24 @@ def apply(name: str, function: Function, arguments: list[Value], context: Functi
     if missing is not None:
         return unknown(*missing.chain, of=function.returns, text=_told(name, function, before, given))
     result = function.body(*before, *given)
+    effort.spend(weight(result))
     return Value(result.type, result.raw, True) if sensitive else result
+
+
+_MULTIPLYING = frozenset({"formatlist", "indent", "join", "replace"})
+"""What may write one of its arguments for each part of another."""
+
+_SPLITTING = frozenset({"csvdecode", "jsondecode", "regexall", "split", "yamldecode"})
+"""What may make a part of a value of each few characters."""
+
+
+def _effort_of(name: str, given: list[Value]) -> int:
+    parts = [weight(value) for value in given]
+    if name == "indent" and isinstance(given[0].raw, int):
+        parts[0] = 1 + abs(given[0].raw) // 16
+    if name in _SPLITTING:
+        return sum(len(value.raw) // 4 for value in given if isinstance(value.raw, str))
+    return parts[0] * parts[-1] if name in _MULTIPLYING and parts else sum(parts)
 
 
 _COMPOSING = frozenset({"jsonencode", "join", "format"})

@@ -112,3 +112,16 @@ phases:
     answer = yard.command("build", folder, "--progress", "plain")
     assert "from python" in answer.err
     assert not (yard.folder / "mine").exists()
+
+
+def test_a_build_in_a_kept_image_imports_nothing_that_it_does_not_use(yard: Yard) -> None:
+    """Its start-up is mostly imports: the builder, the client of registries, databases and AWS's are for others."""
+    image = publish_environment(yard)
+    folder = yard.folder / "project"
+    folder.mkdir()
+    (folder / "buildspec.yml").write_text("version: 0.2\nphases: {build: {commands: ['true']}}\n")
+    said = yard.command("build", folder, "--environment", image, PYTHONPROFILEIMPORTTIME="1").err
+    imported = {line.rpartition("|")[2].strip() for line in said.splitlines() if line.startswith("import time:")}
+    assert "pipeyard.service.builds" in imported
+    heavy = ("pipeyard.image.build.building", "pipeyard.registry.client.wire", "sqlalchemy", "botocore", "rich", "ssl")
+    assert not imported.intersection(heavy)

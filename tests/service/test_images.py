@@ -51,7 +51,7 @@ class Elsewhere:
 def test_the_accounts_own_ecr_is_the_embedded_registry_and_never_asked(tmp_path: Path) -> None:
     elsewhere = Elsewhere()
     own = ecr_host(Settings(home=tmp_path))
-    origin = StoreFirst(ContentStore(tmp_path / "registry"), elsewhere, own)  # type: ignore[arg-type]  # reads nothing
+    origin = StoreFirst(ContentStore(tmp_path / "registry"), lambda: elsewhere, own)  # type: ignore
     with pytest.raises(InputError, match="is not in the embedded registry"):
         origin.resolve(parse_reference(f"{own}/team/app:1"), LINUX)
     assert elsewhere.asked == []
@@ -59,7 +59,7 @@ def test_the_accounts_own_ecr_is_the_embedded_registry_and_never_asked(tmp_path:
 
 def test_a_name_that_was_not_published_here_is_looked_for_on_its_registry(tmp_path: Path) -> None:
     elsewhere = Elsewhere()
-    origin = StoreFirst(ContentStore(tmp_path / "registry"), elsewhere, "none")  # type: ignore[arg-type]  # reads nothing
+    origin = StoreFirst(ContentStore(tmp_path / "registry"), lambda: elsewhere, "none")  # type: ignore
     for text in ("alpine", "team/app:1", "ghcr.io/team/app"):
         with pytest.raises(InputError, match="elsewhere"):
             origin.resolve(parse_reference(text), LINUX)

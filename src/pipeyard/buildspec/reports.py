@@ -5,14 +5,16 @@ Source: CodeBuild User Guide, "Test reports"; JUnit's and Cucumber's own formats
 
 import json
 from collections.abc import Iterator
-from typing import Any, Literal
-from xml.etree import ElementTree
+from typing import TYPE_CHECKING, Any, Literal
 
 from pipeyard.buildspec.contract import Report, TestCase
 from pipeyard.buildspec.model import ReportGroup
 from pipeyard.buildspec.paths import BoundView
 from pipeyard.buildspec.patterns import files_below, matcher
 from pipeyard.errors import InputError
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
 
 _MAX_SIZE = 50_000_000
 Verdict = Literal["SUCCEEDED", "FAILED", "ERROR", "SKIPPED"]
@@ -41,6 +43,8 @@ def parse_report(data: bytes, file_format: str) -> list[TestCase]:
     if file_format == "CUCUMBERJSON":
         return list(_cucumber(data))
     if file_format in ("JUNITXML", "NUNITXML", "NUNIT3XML", "TESTNGXML", "VISUALSTUDIOTRX"):
+        from xml.etree import ElementTree
+
         try:
             root = ElementTree.fromstring(data)  # noqa: S314 -- expat refuses entity bombs, and nothing is fetched
         except ElementTree.ParseError as error:
@@ -49,7 +53,7 @@ def parse_report(data: bytes, file_format: str) -> list[TestCase]:
     return []
 
 
-def _junit(root: ElementTree.Element) -> Iterator[TestCase]:
+def _junit(root: "Element") -> Iterator[TestCase]:
     for case in root.iter("testcase"):
         status: Verdict = "SUCCEEDED"
         message = ""
@@ -62,7 +66,7 @@ def _junit(root: ElementTree.Element) -> Iterator[TestCase]:
         yield TestCase(name=name, status=status, seconds=_number(case.get("time", "")), message=message)
 
 
-def _relative(root: ElementTree.Element, file_format: str) -> Iterator[TestCase]:
+def _relative(root: "Element", file_format: str) -> Iterator[TestCase]:
     tags = {
         "NUNITXML": "test-case",
         "NUNIT3XML": "test-case",

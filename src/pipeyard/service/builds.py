@@ -1,6 +1,6 @@
 """A buildspec's build from the settings' point of view: its machine, its docker, its secrets, its cache, its batch."""
 
-import secrets as randomness
+import os
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -12,17 +12,15 @@ from msgspec import structs
 from pipeyard.buildspec import batch
 from pipeyard.buildspec.contract import HOST, Build, BuildOrder, BuildOutcome, BuildWish, Identity, Machine
 from pipeyard.buildspec.docker.client import PROGRAM
-from pipeyard.buildspec.docker.commands import Docker
-from pipeyard.buildspec.docker.serving import serving
 from pipeyard.buildspec.model import BatchBuild, Buildspec
 from pipeyard.buildspec.reader import read_buildspec
-from pipeyard.buildspec.running import BuildFolders, run_build
+from pipeyard.buildspec.running import Begun, BuildFolders, run_build
 from pipeyard.buildspec.variables import declared_variables, resolved
 from pipeyard.errors import InputError, PipeyardError
 from pipeyard.progress import Observer, StepEnded, StepStarted, Warned, within
+from pipeyard.registry.exchange import Published
 from pipeyard.registry.reference import parse_reference
 from pipeyard.service.aws_program import aws_program
-from pipeyard.service.docker import docker_engine
 from pipeyard.service.images import Images
 from pipeyard.service.machines import host_machine, image_machine
 from pipeyard.threads import Stop, StopSignal, crew
@@ -84,8 +82,11 @@ class Builds:
         own_stop = StopSignal(stop)
         try:
             with ExitStack() as held:
-                engine = held.enter_context(docker_engine(self._images, wish.publish, wish.created_s, own_stop))
-                token = randomness.token_hex(24)
+                if wish.privileged:
+                    begin, published = self._docker(wish, held, own_stop)
+                else:
+                    begin, published = None, []
+                token = os.urandom(24).hex()  # `secrets` would import half of the standard library
                 aws = self._aws_variables(wish)
                 order = BuildOrder(
                     spec=spec,
@@ -98,16 +99,24 @@ class Builds:
                     seconds=wish.timeout_s,
                     **self._tools(wish, machine, token),
                 )
-
-                def begin(folders: BuildFolders) -> None:
-                    if wish.privileged:
-                        docker = Docker(engine, folders.view(), time.time)
-                        held.enter_context(serving(folders.live("control") / "docker", docker.answer, own_stop))
-
                 outcome = run_build(order, machine, workspace / "build", observe, own_stop, begin)
-            return Build(outcome=outcome, published=tuple(engine.published))
+            return Build(outcome=outcome, published=tuple(published))
         finally:
             own_stop.detach()
+
+    def _docker(self, wish: BuildWish, held: ExitStack, stop: StopSignal) -> tuple[Begun, list[Published]]:
+        """What answers a build's `docker`, as long as `held`, and the images that it pushes meanwhile."""
+        from pipeyard.buildspec.docker.commands import Docker
+        from pipeyard.buildspec.docker.serving import serving
+        from pipeyard.service.docker import docker_engine
+
+        engine = held.enter_context(docker_engine(self._images, wish.publish, wish.created_s, stop))
+
+        def begin(folders: BuildFolders) -> None:
+            docker = Docker(engine, folders.view(), time.time)
+            held.enter_context(serving(folders.live("control") / "docker", docker.answer, stop))
+
+        return begin, engine.published
 
     def _batch(self, spec: Buildspec, wish: BuildWish, workspace: Path, observe: Observer, stop: StopSignal) -> Build:
         """Builds of a batch run side by side; each has its own buildspec, environment and workspace."""

@@ -1,7 +1,9 @@
 """Images with the parts that the settings choose: which store, which registries, which destination, which cache."""
 
+import functools
 import os
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -34,21 +36,23 @@ class StoreFirst:
     as a local image goes before Docker Hub with Docker.
     """
 
-    def __init__(self, store: ContentStore, others: ImageOrigin, own_host: str, *, short_names: bool = True) -> None:
+    def __init__(
+        self, store: ContentStore, others: "Callable[[], ImageOrigin]", own_host: str, *, short_names: bool = True
+    ) -> None:
         self._short_names = short_names
         self._store = store
         self._local = StoreOrigin(store)
-        self._others = others
+        self._others = functools.cache(others)
         self._own_host = own_host
 
     def resolve(self, reference: Reference, platform: Platform) -> ResolvedImage:
         local = self._in_store(reference)
-        return self._local.resolve(local, platform) if local else self._others.resolve(reference, platform)
+        return self._local.resolve(local, platform) if local else self._others().resolve(reference, platform)
 
     def read(self, image: ResolvedImage, blob: Descriptor, start: int = 0) -> AbstractContextManager[BinaryIO]:
         if self._store.size(blob.digest) is not None:
             return self._local.read(image, blob, start)
-        return self._others.read(image, blob, start)
+        return self._others().read(image, blob, start)
 
     def _in_store(self, reference: Reference) -> Reference | None:
         if reference.host == self._own_host:
@@ -65,15 +69,26 @@ class StoreFirst:
 
 
 class Images:
-    """Builds images and publishes them. Made by `open_images`; safe for any number of threads."""
+    """Builds images and publishes them. Made by `open_images`; safe for any number of threads.
+
+    The client of other registries is opened when something is asked of one: many builds never leave this machine.
+    """
 
     def __init__(
-        self, settings: Settings, store: ContentStore, registries: "Registries", reopen: "Reopen | None" = None
+        self,
+        settings: Settings,
+        store: ContentStore,
+        registries: "Callable[[], Registries]",
+        reopen: "Reopen | None" = None,
     ) -> None:
         self.settings = settings
         self.store = store
-        self.registries = registries
+        self._registries = registries
         self._reopen = reopen
+
+    @property
+    def registries(self) -> "Registries":
+        return self._registries()
 
     @contextmanager
     def with_logins(self, logins: "Keychain") -> "Iterator[Images]":
@@ -82,7 +97,7 @@ class Images:
             yield self
             return
         with self._reopen(logins) as registries:
-            yield Images(self.settings, self.store, registries, self._reopen)
+            yield Images(self.settings, self.store, lambda: registries, self._reopen)
 
     @property
     def own_host(self) -> str:
@@ -91,7 +106,10 @@ class Images:
 
     def origin(self, stop: Stop = NEVER, observe: Observer = ignore, *, pull: bool = False) -> ImageOrigin:
         """Where base images come from. `pull`: short names, too, are those of Docker Hub alone."""
-        others = self.registries.origin(stop, observe, kept=self.store)
+
+        def others() -> ImageOrigin:
+            return self.registries.origin(stop, observe, kept=self.store)
+
         return StoreFirst(self.store, others, self.own_host, short_names=not pull)
 
     def destination(
@@ -189,10 +207,31 @@ def published_reference(publish: str, repository: str) -> Reference:
 @contextmanager
 def open_images(settings: Settings, environ: Mapping[str, str], store: ContentStore | None = None) -> Iterator[Images]:
     """Everything that builds and publishing need, for the block. `environ` says where credentials and proxies are."""
+    from pipeyard.service.embedded import open_content_store
+
+    lock = threading.Lock()  # guards opened
+    opened: list[Registries] = []
+    with ExitStack() as parts:
+        if store is None:
+            store = open_content_store(settings)
+            parts.callback(store.close)
+
+        def registries() -> "Registries":
+            with lock:
+                if not opened:
+                    opened.append(parts.enter_context(_clients(settings, environ)))
+                return opened[0]
+
+        yield Images(settings, store, registries, lambda logins: _clients(settings, environ, logins))
+
+
+def _clients(
+    settings: Settings, environ: Mapping[str, str], logins: "Keychain | None" = None
+) -> "AbstractContextManager[Registries]":
+    """`logins` go before all other credentials."""
     from pipeyard.registry.client import access_from, open_registries
     from pipeyard.registry.credentials import FirstOf, keychain_from
     from pipeyard.service.ecr import EcrKeychain, session_clients
-    from pipeyard.service.embedded import open_content_store
 
     access = access_from(
         mirrors=settings.registry_mirrors,
@@ -201,12 +240,4 @@ def open_images(settings: Settings, environ: Mapping[str, str], store: ContentSt
         environ=environ,
     )
     keychain = EcrKeychain(session_clients(), otherwise=keychain_from(environ))
-    with ExitStack() as parts:
-        if store is None:
-            store = open_content_store(settings)
-            parts.callback(store.close)
-
-        def reopen(first: "Keychain") -> "AbstractContextManager[Registries]":
-            return open_registries(access, FirstOf([first, keychain]))
-
-        yield Images(settings, store, parts.enter_context(open_registries(access, keychain)), reopen)
+    return open_registries(access, FirstOf([logins, keychain]) if logins is not None else keychain)

@@ -1,6 +1,10 @@
-"""Instructions become a graph, and the graph an image: `build_image(request, parts) -> Built`."""
+"""Instructions become a graph, and the graph an image: `build_image(request, parts) -> Built`.
 
-from pipeyard.image.build.building import build_image
+The builder itself is imported when it is first used: who only stands on an image's folders needs none of it.
+"""
+
+from typing import TYPE_CHECKING
+
 from pipeyard.image.build.request import (
     BuildParts,
     BuildRequest,
@@ -14,6 +18,9 @@ from pipeyard.image.build.request import (
     Secret,
     SshAgent,
 )
+
+if TYPE_CHECKING:
+    from pipeyard.image.build.building import build_image
 
 __all__ = [
     "BuildParts",
@@ -29,3 +36,11 @@ __all__ = [
     "SshAgent",
     "build_image",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name != "build_image":
+        raise AttributeError(name)
+    from pipeyard.image.build.building import build_image
+
+    return build_image

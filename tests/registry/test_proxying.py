@@ -159,6 +159,12 @@ def test_what_is_nowhere_is_404_and_nobody_pushes_into_a_cache(cache: Client) ->
     assert cache("POST", "/v2/docker.io/library/app/blobs/uploads/").status == 403
 
 
+def test_upstream_is_not_asked_for_what_is_no_name(cache: Client, behind: Behind) -> None:
+    for key in ("%FF", "..%2f..%2fv2", "a%20b", "sha256:abc", "a" * 129):
+        assert cache("GET", f"/v2/docker.io/library/app/manifests/{key}").status in (400, 404)
+    assert behind.asked == []
+
+
 def test_a_pull_is_noted_for_lifecycle_policies(store: ContentStore) -> None:
     timed = ContentStore(store.root, now_ms=lambda: 5_000_000)
     with open_registry(timed) as client:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from pipeyard.errors import InputError, RegistryError
 from pipeyard.oci import Digest
 from pipeyard.registry.database import full_disk
-from pipeyard.registry.reference import is_repository_name
+from pipeyard.registry.reference import is_repository_name, is_tag
 from pipeyard.registry.server.access import Access, Action, Caller
 from pipeyard.registry.server.answers import (
     Answer,
@@ -138,7 +138,10 @@ class _Registry:
         if kind == "manifests":
             if method in ("GET", "HEAD"):
                 self._allow(request, name, "pull")
-                await self._proxy.bring_manifest(name, key)
+                if ":" in key:
+                    read_digest(key)
+                if ":" in key or is_tag(key):  # upstream is not asked for what nobody can have
+                    await self._proxy.bring_manifest(name, key)
                 return self._content.manifest(request, name, key)
             if method == "PUT":
                 self._allow(request, name, "push", "pull")

@@ -40,8 +40,7 @@ class Content:
     # Manifests
 
     def manifest(self, request: Request, name: str, key: str) -> Answer:
-        if ":" in key:
-            read_digest(key)
+        """`key` is a digest, well-formed, or should be a tag."""
         found = self._store.catalog.manifest(name, key) if ":" in key or is_tag(key) else None
         if found is None:
             raise Refusal(404, "MANIFEST_UNKNOWN", f"{name} has no manifest {_shown(key)}")

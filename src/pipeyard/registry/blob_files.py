@@ -16,7 +16,6 @@ import stat
 import time
 import uuid
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -151,6 +150,8 @@ class BlobFiles:
         """Returns when these blobs survive a power failure. Raises RegistryError (BLOB_UNKNOWN) for a missing one."""
         pending = [path for digest in dict.fromkeys(digests) if (path := self._fresh(digest)) is not None]
         if len(pending) > 1:
+            from concurrent.futures import ThreadPoolExecutor
+
             # The kernel merges syncs that wait at the same time into one journal commit.
             with ThreadPoolExecutor(min(8, len(pending)), thread_name_prefix="sync") as pool:
                 list(pool.map(_sync, pending))

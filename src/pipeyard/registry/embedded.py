@@ -1,10 +1,9 @@
 """The embedded registry as origin of base images and destination of builds: all in the content store, nothing moves."""
 
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 from threading import Lock
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from msgspec import structs
 
@@ -23,6 +22,9 @@ from pipeyard.registry.exchange import Document, Offer, Published, ResolvedImage
 from pipeyard.registry.manifests import examine
 from pipeyard.registry.reference import Reference, is_repository_name
 from pipeyard.registry.store import ContentStore
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 _CHUNK = 1 << 20
 _PARALLEL = 4
@@ -103,14 +105,20 @@ class StoreDestination:
                 self._store.begin_to_keep(digest)
                 return
             if self._pool is None:
+                from concurrent.futures import ThreadPoolExecutor
+
                 self._pool = ThreadPoolExecutor(_PARALLEL, thread_name_prefix="publish")
             self._copies[digest] = self._pool.submit(self._copy, blob)
 
     def publish(self, documents: Sequence[Document], tags: Sequence[str]) -> Published:
         if not documents:
             raise RegistryError(f"nothing to publish in {self._repository}")
-        wait(self._copies.values())
-        for copied in self._copies.values():
+        copies = tuple(self._copies.values())
+        if copies:
+            from concurrent.futures import wait
+
+            wait(copies)
+        for copied in copies:
             copied.result()
         facts = [examine(document.data, document.media_type) for document in documents]
         chosen = tuple(dict.fromkeys(tags))

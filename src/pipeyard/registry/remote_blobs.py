@@ -15,15 +15,17 @@ import threading
 import time
 import uuid
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from pipeyard.errors import RegistryError
 from pipeyard.files import locked, replace_file
 from pipeyard.oci import Digest
 from pipeyard.registry.blob_files import BlobFiles
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 _PARALLEL = 4
 
@@ -92,12 +94,14 @@ class RemoteBlobs:
         self._demand(digest)
         return self._objects.url(_key(digest))
 
-    def begin(self, digest: Digest) -> Future[None]:
+    def begin(self, digest: Digest) -> "Future[None]":
         """Starts to upload a blob of the disk, unless it is there or on its way already."""
         with self._guard:
             going = self._going.get(digest)
             if going is None:
                 if self._pool is None:
+                    from concurrent.futures import ThreadPoolExecutor
+
                     self._pool = ThreadPoolExecutor(_PARALLEL, thread_name_prefix="objects")
                 going = self._going[digest] = self._pool.submit(self._upload, digest)
         # Outside of the guard: it runs at once when the upload has ended already.
@@ -162,7 +166,7 @@ class RemoteBlobs:
             with replace_file(note, durable=True) as out:
                 out.write(b"%d" % size)
 
-    def _ended(self, digest: Digest, done: Future[None]) -> None:
+    def _ended(self, digest: Digest, done: "Future[None]") -> None:
         with self._guard:
             if self._going.get(digest) is done:
                 del self._going[digest]

@@ -1,7 +1,6 @@
 """Layers as folders and as lists of entries: made when a RUN or a COPY must see them, kept in the cache."""
 
 from collections.abc import Sequence
-from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO, Protocol, cast
@@ -18,7 +17,7 @@ from pipeyard.oci import Descriptor, Digest
 from pipeyard.progress import Observer, StepEnded, StepStarted, Transferred
 from pipeyard.registry.blobs import BlobStore, BlobWriter
 from pipeyard.registry.exchange import ImageOrigin, ResolvedImage
-from pipeyard.threads import Stop
+from pipeyard.threads import Future, Stop
 
 SMALL_BASE = 16 << 20
 """Bytes of compressed layers that are fetched only to look at their names; see `View` of a larger base below."""

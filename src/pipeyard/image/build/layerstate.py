@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO
@@ -12,6 +11,7 @@ from msgspec import Struct
 from pipeyard.image.build.views import Listing
 from pipeyard.image.layers import Layer
 from pipeyard.registry.exchange import ResolvedImage
+from pipeyard.threads import Future
 
 
 class LayerState:

@@ -8,7 +8,6 @@ while the steps after it run, and only if it is part of the image.
 import os
 import queue
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import BinaryIO
@@ -42,7 +41,7 @@ from pipeyard.image.layers import Layer
 from pipeyard.oci import Descriptor
 from pipeyard.progress import Observer, StepEnded, StepStarted
 from pipeyard.registry.exchange import ResolvedImage
-from pipeyard.threads import Crew
+from pipeyard.threads import Crew, Future
 
 Opener = Callable[[int], AbstractContextManager[BinaryIO]]
 Offering = Callable[[Layer, ResolvedImage | None, Opener], None]
@@ -410,4 +409,4 @@ class Solver:
 
 def _told(number: int, done: _Done, future: "Future[None]") -> None:
     """Of the future, and not by the work itself: a stop may come before the work begins, and somebody waits."""
-    done.put((number, None if future.cancelled() else future.exception()))
+    done.put((number, future.exception()))

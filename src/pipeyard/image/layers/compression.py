@@ -9,13 +9,15 @@ own threads, whose output depends on the level alone.
 import os
 import struct
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from msgspec import Struct
 
 from pipeyard.errors import InputError
 from pipeyard.oci import media_types
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor, Future
 
 CompressionKind = Literal["gzip", "zstd", "uncompressed"]
 
@@ -63,7 +65,7 @@ class Packer(Protocol):
         """What follows the last piece; called once, from any thread, after all pieces are done."""
 
 
-def packer(compression: Compression, helpers: Executor | None, threads: int) -> Packer:
+def packer(compression: Compression, helpers: "Executor | None", threads: int) -> Packer:
     """`helpers` compress gzip blocks; without them each block is compressed within the call."""
     if compression.kind == "gzip":
         return _GzipPacker(compression.level, helpers)
@@ -85,7 +87,7 @@ class _GzipPacker:
     HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x04\xff"
     LAST_BLOCK = b"\x03\x00"  # an empty final deflate block
 
-    def __init__(self, level: int | None, helpers: Executor | None) -> None:
+    def __init__(self, level: int | None, helpers: "Executor | None") -> None:
         from isal import isal_zlib
 
         self._crc32: Callable[[bytes, int], int] = isal_zlib.crc32
@@ -95,7 +97,7 @@ class _GzipPacker:
         self._size = 0
         self._begun = False
 
-    def pack(self, block: bytes) -> Future[bytes] | bytes:
+    def pack(self, block: bytes) -> "Future[bytes] | bytes":
         self._checksum = self._crc32(block, self._checksum)
         self._size += len(block)
         prefix = b"" if self._begun else self.HEADER

@@ -9,8 +9,8 @@ import hashlib
 import queue
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain, islice
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -20,6 +20,9 @@ from pipeyard.image.layers.stream import tar_blocks
 from pipeyard.oci import Descriptor, Digest
 from pipeyard.registry.blobs import BlobStore, BlobWriter
 from pipeyard.threads import NEVER, Stop
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 _IN_FLIGHT = 8  # blocks of 1 MiB between the reader and the slowest of the others
 _INLINE = 1  # a stream of so many blocks is handled without threads: starting them would cost more
@@ -105,6 +108,8 @@ class _Failure:
 
 
 def _pipeline(blocks: Iterable[bytes], writer: BlobWriter, compression: Compression, stop: Stop, cores: int) -> Layer:
+    from concurrent.futures import ThreadPoolExecutor  # for large layers alone: it costs 5 ms
+
     raw: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
     packed: queue.SimpleQueue[Future[bytes] | bytes | None] = queue.SimpleQueue()
     room = threading.Semaphore(2 * (_IN_FLIGHT + cores))  # two slots a block: one for the hash, one for the store
@@ -121,7 +126,7 @@ def _pipeline(blocks: Iterable[bytes], writer: BlobWriter, compression: Compress
         while (piece := packed.get()) is not None:
             try:
                 if failure.error is None:
-                    data = piece.result() if isinstance(piece, Future) else piece
+                    data = piece if isinstance(piece, bytes) else piece.result()
                     if data:
                         writer.write(data)
             except BaseException as error:  # noqa: BLE001 -- a thread boundary; the queue must go on being emptied

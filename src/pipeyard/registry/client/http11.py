@@ -15,7 +15,6 @@ MAX_HEAD = 64 * 1024
 _STATUS = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: [^\r\n]*)?")
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONTROL = dict.fromkeys((*range(32), *range(127, 160)), " ")  # an error that quotes a header writes no such
-_UNSAFE = re.compile(r"[\x00-\x20\x7f-\uffff]")
 
 
 class Head(Struct, frozen=True):
@@ -28,7 +27,7 @@ class Head(Struct, frozen=True):
 
 def request_head(method: str, target: str, host: str, headers: Mapping[str, str], length: int | None) -> bytes:
     """The bytes up to the body. Raises ValueError for a target or header that would break the message apart."""
-    if _UNSAFE.search(target):
+    if not target.isascii() or not target.isprintable() or " " in target:
         raise ValueError(f"not a request target: {target[:200]!r}")
     lines = [f"{method} {target} HTTP/1.1", f"Host: {host}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]

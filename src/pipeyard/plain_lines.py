@@ -1,14 +1,14 @@
 """Progress as plain lines of text: for pipes, CI logs and the log of an action."""
 
-import re
 import threading
 from collections.abc import Callable
 
 from msgspec import Struct
 
+from pipeyard.patterns import later
 from pipeyard.progress import Report, StepEnded, StepOutput, StepStarted, Transferred, Warned
 
-_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])")
+_ESCAPES = later(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])")
 
 
 def duration_text(seconds: float) -> str:
@@ -93,4 +93,6 @@ def printable_text(text: str) -> str:
 
     Titles come from Dockerfiles, details from commit messages, errors from whoever wrote the file that is wrong.
     """
+    if text.isprintable():
+        return text
     return "".join(c for c in _ESCAPES.sub("", text) if c in "\t\n" or c.isprintable())

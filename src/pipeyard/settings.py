@@ -5,7 +5,6 @@ environment as `KEY=VALUE,KEY=VALUE`, lists as `A,B`.
 """
 
 import re
-import tomllib
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -140,13 +139,7 @@ def _long(name: str, value: Any) -> Any:
     return {user: {"password": told} if isinstance(told, str) else told for user, told in value.items()}
 
 
-def _annotations() -> dict[str, Any]:
-    from typing import get_type_hints
-
-    return {name: hint for name, hint in get_type_hints(Settings).items() if name in Settings.__struct_fields__}
-
-
-_TYPES = _annotations()
+_TYPES: Mapping[str, Any] = Settings.__annotations__
 
 
 def _default_home(environ: Mapping[str, str]) -> Path:
@@ -160,6 +153,8 @@ def _from_file(folder: Path) -> list[tuple[str, Any, str]]:
     path = next((found for parent in (folder, *folder.parents) if (found := parent / FILE_NAME).is_file()), None)
     if path is None:
         return []
+    import tomllib
+
     text = path.read_text(encoding="utf-8", errors="replace")
     try:
         table = tomllib.loads(text)

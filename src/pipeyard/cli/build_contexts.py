@@ -2,9 +2,8 @@
 
 import io
 import sys
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,7 +42,7 @@ def opened_context(text: str, here: Path, home: Path, stop: "StopSignal") -> Ite
         from pipeyard.source import GitOrigin, export, resolve
 
         origin = GitOrigin(git.remote.removeprefix("file://"), git.reference)
-        with tempfile.TemporaryDirectory(prefix="pipeyard-context-") as name:
+        with _temporary(prefix="pipeyard-context-") as name:
             revision = resolve(origin, home / "git", ignore, stop)
             if not revision.commit_id.startswith(git.checksum):
                 raise InputError(f"{text} is at {revision.commit_id}, not at {git.checksum}")
@@ -56,7 +55,7 @@ def opened_context(text: str, here: Path, home: Path, stop: "StopSignal") -> Ite
     elif text.startswith(("http://", "https://")):
         from pipeyard.image.build.downloads import download
 
-        with tempfile.TemporaryDirectory(prefix="pipeyard-download-") as name:
+        with _temporary(prefix="pipeyard-download-") as name:
             file = Path(name, "context")
             digest = download(text, file, checksum="", stop=stop)
             with _from_bytes(file.read_bytes()) as context:
@@ -76,6 +75,12 @@ def _from_bytes(data: bytes) -> Iterator[Context]:
     if not is_archive(io.BytesIO(data).read):
         yield Context(text=data)
         return
-    with tempfile.TemporaryDirectory(prefix="pipeyard-context-") as name:
+    with _temporary(prefix="pipeyard-context-") as name:
         extract(io.BytesIO(data), Path(name))
         yield Context(folder=Path(name))
+
+
+def _temporary(prefix: str) -> AbstractContextManager[str]:
+    import tempfile  # 3 ms, for contexts that are not here
+
+    return tempfile.TemporaryDirectory(prefix=prefix)

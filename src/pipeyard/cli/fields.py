@@ -7,14 +7,20 @@ from pipeyard.errors import InputError
 
 def fields_of(text: str, option: str) -> list[tuple[str, str]]:
     """Keys, in lower case, and values; a part without `=` has the value "". Raises InputError for a bad quote."""
+    pairs = (part.strip().partition("=") for part in _parts(text, option))
+    return [(key.lower(), value) for key, _, value in pairs]
+
+
+def _parts(text: str, option: str) -> list[str]:
+    if not any(mark in text for mark in '"\r\n'):
+        return text.split(",") if text else []
     import csv
 
     try:
         rows = list(csv.reader([text], strict=True))
     except csv.Error as error:
         raise InputError(f"{option} {text!r} is not understood: {error}") from error
-    parts = [part.strip() for part in rows[0]] if rows else []
-    return [(key.lower(), value) for key, _, value in (part.partition("=") for part in parts)]
+    return rows[0] if rows else []
 
 
 def refuse_unknown(found: Collection[str], known: Collection[str], option: str) -> None:

@@ -207,6 +207,8 @@ def _secret(text: str, folder: Path) -> "tuple[str, Secret]":
 
 def _ssh(texts: tuple[str, ...]) -> "dict[str, SshAgent]":
     """`ID`, `ID=SOCKET[,raw=true]` or `ID=KEYFILE,KEYFILE`. Raises InputError."""
+    if not texts:
+        return {}
     from pipeyard.image.build import SshAgent
     from pipeyard.image.build.sshagent import load_keys
 

@@ -1,9 +1,13 @@
 """The embedded registry as the settings choose it: its store, and who may do what in it."""
 
+from typing import TYPE_CHECKING
+
 from pipeyard.files import private_folder
-from pipeyard.registry.server.access import EVERYTHING, Right, User
 from pipeyard.registry.store import ContentStore
 from pipeyard.settings import Settings
+
+if TYPE_CHECKING:
+    from pipeyard.registry.server.access import User
 
 
 def open_content_store(settings: Settings) -> ContentStore:
@@ -17,8 +21,10 @@ def open_content_store(settings: Settings) -> ContentStore:
     return ContentStore(settings.home / "registry", objects=objects)
 
 
-def users_from(settings: Settings) -> tuple[User, ...]:
+def users_from(settings: Settings) -> "tuple[User, ...]":
     """The registry's users as `[users]` declares them."""
+    from pipeyard.registry.server.access import EVERYTHING, Right, User
+
     return tuple(
         User(
             name=name,

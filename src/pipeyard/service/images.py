@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from msgspec import structs
@@ -23,8 +24,9 @@ from pipeyard.threads import NEVER, Stop, StopSignal
 
 if TYPE_CHECKING:
     from pipeyard.image.build import BuildRequest, Built, Publication
+    from pipeyard.image.sandbox import Sandbox
     from pipeyard.registry.client import Registries
-    from pipeyard.registry.credentials import Keychain
+    from pipeyard.registry.credentials import Credential, Keychain
 
     Reopen = Callable[[Keychain], AbstractContextManager[Registries]]
 
@@ -157,7 +159,6 @@ class Images:
         `origin` is where base images come from; without one, from the embedded and all other registries.
         """
         from pipeyard.image.build import BuildParts, build_image
-        from pipeyard.image.sandbox import open_sandbox
         from pipeyard.service.bills import bill_of_built
         from pipeyard.service.clones import cloning
 
@@ -171,7 +172,7 @@ class Images:
                     store=self.store,
                     cache=cache,
                     origin=origin or self.origin(own_stop, observe),
-                    sandbox=open_sandbox,
+                    sandbox=_sandbox,
                     clone=cloning(self.settings.home / "git", own_stop),
                     bill=bill_of_built,
                     publications=publications,
@@ -182,6 +183,12 @@ class Images:
                     cache_limit=self.settings.cache_size_mb * 1_000_000,
                 ),
             )
+
+
+def _sandbox(folder: Path) -> "Sandbox":
+    from pipeyard.image.sandbox import open_sandbox
+
+    return open_sandbox(folder)
 
 
 def ecr_host(settings: Settings) -> str:
@@ -202,6 +209,21 @@ def published_reference(publish: str, repository: str) -> Reference:
     name = f"{prefix}/{repository}" if prefix else repository
     parsed = parse_reference(f"{host}/{name}", default_tag="")
     return Reference(parsed.host, parsed.repository)
+
+
+class _Logins:
+    """A keychain that is made when a registry asks for the first login: most builds need none."""
+
+    def __init__(self, make: "Callable[[], Keychain]") -> None:
+        self._make = make
+        self._lock = threading.Lock()  # guards _made
+        self._made: Keychain | None = None
+
+    def credential(self, host: str, repository: str) -> "Credential | None":
+        with self._lock:
+            if self._made is None:
+                self._made = self._make()
+        return self._made.credential(host, repository)
 
 
 @contextmanager
@@ -230,8 +252,6 @@ def _clients(
 ) -> "AbstractContextManager[Registries]":
     """`logins` go before all other credentials."""
     from pipeyard.registry.client import access_from, open_registries
-    from pipeyard.registry.credentials import FirstOf, keychain_from
-    from pipeyard.service.ecr import EcrKeychain, session_clients
 
     access = access_from(
         mirrors=settings.registry_mirrors,
@@ -239,5 +259,12 @@ def _clients(
         registries=settings.registries,
         environ=environ,
     )
-    keychain = EcrKeychain(session_clients(), otherwise=keychain_from(environ))
-    return open_registries(access, FirstOf([logins, keychain]) if logins is not None else keychain)
+
+    def keychain() -> "Keychain":
+        from pipeyard.registry.credentials import FirstOf, keychain_from
+        from pipeyard.service.ecr import EcrKeychain, session_clients
+
+        usual = EcrKeychain(session_clients(), otherwise=keychain_from(environ))
+        return FirstOf([logins, usual]) if logins is not None else usual
+
+    return open_registries(access, _Logins(keychain))

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from msgspec import structs
 
@@ -28,7 +28,6 @@ from pipeyard.image.build.layouts import LayoutOrigin, layout_reference
 from pipeyard.image.build.plan import Wishes, plan
 from pipeyard.image.build.postponed import Postponed
 from pipeyard.image.build.request import BuildParts, BuildRequest, Built, BuiltLayer, BuiltPlatform, Publication
-from pipeyard.image.build.running import Runner, RunSettings
 from pipeyard.image.build.sharing import annotation_of, export_cache, import_caches
 from pipeyard.image.build.solving import Solver
 from pipeyard.image.build.sources import IGNORE_FILE, Sources, read_ignore
@@ -41,6 +40,9 @@ from pipeyard.oci.platforms import native
 from pipeyard.registry.exchange import Document, ImageOrigin, Offer, Published, ResolvedImage
 from pipeyard.registry.reference import Reference, parse_reference
 from pipeyard.threads import Crew, StopSignal, crew
+
+if TYPE_CHECKING:
+    from pipeyard.image.build.running import Runner
 
 _MAX_DOCKERFILE = 64 << 20  # bytes
 
@@ -223,20 +225,21 @@ class _Build:
         files_epoch = request.files_epoch_s if graph.epoch_s is None else graph.epoch_s
         compression = ZSTD if request.compression == "zstd" else GZIP
         later = Postponed(packers)
-        runner = Runner(
-            parts.sandbox,
-            parts.cache,
-            RunSettings(secrets=request.secrets, ssh=request.ssh, limits=request.limits, insecure=request.insecure),
-            parts.observe,
-            packers.stop,
-            later.release,
-        )
+
+        def make_runner() -> "Runner":
+            from pipeyard.image.build.running import Runner, RunSettings
+
+            settings = RunSettings(
+                secrets=request.secrets, ssh=request.ssh, limits=request.limits, insecure=request.insecure
+            )
+            return Runner(parts.sandbox, parts.cache, settings, parts.observe, packers.stop, later.release)
+
         tools = StepTools(
             store=parts.store,
             cache=self._cache,
             compression=compression,
             epoch_s=files_epoch,
-            runner=runner,
+            make_runner=make_runner,
             threads=parts.threads,
             stop=packers.stop,
         )

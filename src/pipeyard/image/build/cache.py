@@ -13,7 +13,6 @@ A killed build leaves a lease that nobody holds and folders that nothing names; 
 
 import fcntl
 import os
-import shutil
 import threading
 import time
 import uuid
@@ -204,7 +203,7 @@ class BuildCache:
                 if old and entry.name not in named and f"f {entry.name}" not in held:
                     victims.append(Path(entry.path))
             self._to_trash(victims, empty=False)
-        shutil.rmtree(self.root / "trash", ignore_errors=True)
+        _remove(self.root / "trash")
         return freed
 
     def _records(self) -> Iterator[tuple[float, Path, Record]]:
@@ -235,6 +234,8 @@ class BuildCache:
             self._to_trash([folder for folder in folders if f"f {folder.name}" not in held], empty=False)
 
     def _to_trash(self, paths: list[Path], *, empty: bool = True) -> None:
+        if not paths:
+            return
         trash = self.root / "trash"
         trash.mkdir(exist_ok=True)
         for path in paths:
@@ -243,4 +244,11 @@ class BuildCache:
             except FileNotFoundError:
                 continue
         if empty:
-            shutil.rmtree(trash, ignore_errors=True)
+            _remove(trash)
+
+
+def _remove(folder: Path) -> None:
+    if os.path.lexists(folder):
+        import shutil
+
+        shutil.rmtree(folder, ignore_errors=True)

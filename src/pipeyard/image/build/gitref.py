@@ -3,14 +3,14 @@
 Source: BuildKit, dfgitutil/git_ref.go; Docker's documentation, "Build context", "Git repositories".
 """
 
-import re
 from urllib.parse import parse_qsl, urlsplit
 
 from msgspec import Struct
 
 from pipeyard.errors import DockerfileError
+from pipeyard.patterns import later
 
-_SCP = re.compile(r"(?:[a-zA-Z0-9._-]+@)[a-zA-Z0-9.-]+:(?!//).+")
+_SCP = later(r"(?:[a-zA-Z0-9._-]+@)[a-zA-Z0-9.-]+:(?!//).+")
 _BARE_KEYS = frozenset({"submodules", "keep-git-dir", "fetch-by-commit"})
 
 

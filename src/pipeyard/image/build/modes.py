@@ -7,9 +7,10 @@ import re
 from collections.abc import Callable
 
 from pipeyard.errors import DockerfileError
+from pipeyard.patterns import later
 
-_CLAUSE = re.compile(r"([ugoa]*)((?:[-+=](?:[ugo]|[rwxXst]*))+)")
-_ACTION = re.compile(r"([-+=])([ugo](?![rwxXst])|[rwxXst]*)")
+_CLAUSE = later(r"([ugoa]*)((?:[-+=](?:[ugo]|[rwxXst]*))+)")
+_ACTION = later(r"([-+=])([ugo](?![rwxXst])|[rwxXst]*)")
 _SHIFTS = {"u": 6, "g": 3, "o": 0}
 
 ModeChange = Callable[[int, bool], int]

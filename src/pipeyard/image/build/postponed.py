@@ -6,10 +6,9 @@ the interpreter to whoever wants it.
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
 
-from pipeyard.threads import Crew
+from pipeyard.threads import Crew, Future
 
 Result = TypeVar("Result")
 
@@ -40,14 +39,12 @@ class _Asked(Future[Result], Generic[Result]):
         super().__init__()
         self._postponed = postponed
 
-    def result(self, timeout: float | None = None) -> Result:
+    def exception(self) -> BaseException | None:
         self._postponed.release()
-        return super().result(timeout)
+        return super().exception()
 
     def follow(self, done: "Future[Result]") -> None:
-        if done.cancelled():
-            self.cancel()
-        elif (error := done.exception()) is not None:
+        if (error := done.exception()) is not None:
             self.set_exception(error)
         else:
             self.set_result(done.result())

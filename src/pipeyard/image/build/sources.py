@@ -60,14 +60,14 @@ class Sources:
 
     def close(self) -> None:
         """Keeps what was learnt of the contexts, and removes what was fetched."""
-        import shutil
-
         with self._lock:
             for files in self._opened.values():
                 files.save()
                 files.close()
             self._opened.clear()
             for folder in self._temporary:
+                import shutil
+
                 shutil.rmtree(folder, ignore_errors=True)
             self._temporary.clear()
 

@@ -3,7 +3,6 @@
 Source: BuildKit, frontend/dockerfile/dockerfile2llb/convert.go (toDispatchState and what it calls).
 """
 
-import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
 
@@ -172,6 +171,8 @@ class Stages:
         found = self._names.get(name.lower())
         if found is None:
             names = [state.name for state in self.all if state.name]
+            import difflib
+
             close = difflib.get_close_matches(name, names, 1)
             hint = f"did you mean {close[0]}" if close else f"its stages are {', '.join(names)}" if names else ""
             raise DockerfileError(f'target stage "{name}" could not be found', place=Place(self._file.file), hint=hint)
@@ -222,6 +223,8 @@ class Stages:
         except InputError as error:
             error.message = f"no image for {platform}: {error.message}"
             error.args = (error.message,)
+            import difflib
+
             close = difflib.get_close_matches(state.base_name, [other.name for other in self.all if other.name], 1)
             if close and not error.hint:
                 error.hint = f"did you mean the stage {close[0]}"

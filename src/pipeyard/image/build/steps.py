@@ -1,9 +1,10 @@
 """The three things that steps do: copy files, make a working folder, run a command. Each ends in one layer."""
 
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from msgspec import Struct, structs
 
@@ -17,7 +18,6 @@ from pipeyard.image.build.laying import lay_out
 from pipeyard.image.build.modes import octal_mode, parse_mode
 from pipeyard.image.build.nodes import FileTree
 from pipeyard.image.build.owners import file_owner, needs_names
-from pipeyard.image.build.running import Runner, created_by
 from pipeyard.image.build.stacktree import StackTree
 from pipeyard.image.build.unpacking import Spool, unpack
 from pipeyard.image.build.views import Growing, View
@@ -33,6 +33,9 @@ from pipeyard.image.layers import (
 )
 from pipeyard.registry.blobs import BlobStore
 from pipeyard.threads import Stop
+
+if TYPE_CHECKING:
+    from pipeyard.image.build.running import Runner
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
@@ -53,18 +56,27 @@ class StepTools:
         cache: BuildCache,
         compression: Compression,
         epoch_s: int,
-        runner: Runner,
+        make_runner: "Callable[[], Runner]",
         threads: int,
         stop: Stop,
     ) -> None:
         self.store = store
         self.cache = cache
         self.epoch_s = epoch_s
-        self.runner = runner
+        self._make_runner = make_runner
+        self._lock = threading.Lock()  # guards _runner
+        self._runner: Runner | None = None
         self.stop = stop
         self._compression = compression
         self._threads = threads
         self._stacks: dict[tuple[Path, ...], FolderStack] = {}  # two threads may make the same one, which is harmless
+
+    @property
+    def runner(self) -> "Runner":
+        """Made for the first RUN: with the sandbox it takes 4 ms to import."""
+        with self._lock:
+            self._runner = self._runner or self._make_runner()
+            return self._runner
 
     @property
     def epoch_ns(self) -> int:
@@ -87,6 +99,8 @@ class StepTools:
     def changes(self, upper: Path, lowers: FolderStack, run: RunCommand) -> list[Entry]:
         if form_of_this_process().keeps_owners:
             return diff_upper(upper, lowers)
+        from pipeyard.image.build.running import created_by
+
         return diff_upper(upper, lowers, run_owner=created_by(run, StackTree(lowers)))
 
     def stack(self, lowers: tuple[Path, ...]) -> FolderStack:

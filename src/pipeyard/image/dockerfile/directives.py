@@ -5,16 +5,16 @@ shebang, in `//` comments and in a JSON document, because other frontends have o
 Source: BuildKit, frontend/dockerfile/parser/directives.go.
 """
 
-import re
 from collections.abc import Iterator
 
 from pipeyard.errors import DockerfileError, Place
 from pipeyard.image.dockerfile.instructions import Directive
 from pipeyard.image.dockerfile.lines import SPACES, Source
+from pipeyard.patterns import later
 
 _NAMES = ("syntax", "escape", "check")
 _ASCII_SPACES = "\t\n\f\r "
-_name = re.compile(r"[a-zA-Z][a-zA-Z0-9]*").fullmatch
+_name = later(r"[a-zA-Z][a-zA-Z0-9]*")
 
 
 def read_directives(source: Source) -> dict[str, Directive]:
@@ -81,7 +81,7 @@ def _directive(line: str, comment: str) -> tuple[str, str] | None:
     name, equals, value = line[len(comment) :].lstrip(SPACES).partition("=")
     name = name.rstrip(_ASCII_SPACES)
     value = value.strip(_ASCII_SPACES)
-    if not (equals and value and _name(name) and name.lower() in _NAMES):
+    if not (equals and value and _name.fullmatch(name) and name.lower() in _NAMES):
         return None
     return name.lower(), value
 

@@ -7,9 +7,10 @@ from msgspec import Struct
 from pipeyard.errors import DockerfileError
 from pipeyard.image.dockerfile.lexer import Dialect, lex
 from pipeyard.image.dockerfile.lines import SPACE, repeated
+from pipeyard.patterns import later
 
-_opening = re.compile(r"([0-9]*)<<(-?)[\t\n\f\r ]*([^<]*)").fullmatch
-_simple_name = re.compile(r"(['\"]?)([A-Za-z0-9_.+-]+)\1").fullmatch
+_opening = later(r"([0-9]*)<<(-?)[\t\n\f\r ]*([^<]*)")
+_simple_name = later(r"(['\"]?)([A-Za-z0-9_.+-]+)\1")
 _WITHOUT_QUOTES = Dialect(keep_unset=True)
 _WITH_QUOTES = Dialect(keep_unset=True, keep_quotes=True)
 _AS_WRITTEN = Dialect(keep_unset=True, keep_quotes=True, keep_escapes=True)
@@ -19,8 +20,8 @@ _ESCAPED_OR_VARIABLE = r"\\.|\$[$@*#?\-!0-9]|\$\{[A-Za-z_][A-Za-z0-9_]*+\}|\$(?!
 _IN_QUOTES = repeated(rf"[^\"\\$]++|{_ESCAPED_OR_VARIABLE}")
 _PLAIN = rf"[^{SPACE}\\$<'\"]++|{_ESCAPED_OR_VARIABLE}|'[^']*+'|\"{_IN_QUOTES}\""
 _OPENS_NOTHING = repeated(rf"{_PLAIN}|<(?!<)")
-_words_before = re.compile(repeated(rf"{_OPENS_NOTHING}[{SPACE}]++"), re.DOTALL).match
-_word = re.compile(repeated(rf"{_PLAIN}|<<[\t\r ]*+|<"), re.DOTALL).match
+_words_before = later(repeated(rf"{_OPENS_NOTHING}[{SPACE}]++"), re.DOTALL)
+_word = later(repeated(rf"{_PLAIN}|<<[\t\r ]*+|<"), re.DOTALL)
 
 
 class Opening(Struct, frozen=True):
@@ -40,9 +41,9 @@ def openings(line: str) -> list[Opening]:
     found = []
     position = 0
     while position < len(line):
-        before = _words_before(line, position)
+        before = _words_before.match(line, position)
         position = before.end() if before else position
-        word = _word(line, position)
+        word = _word.match(line, position)
         end = word.end() if word else position
         if end == position and position < len(line):
             return _lexed_openings(line)
@@ -71,11 +72,11 @@ def _lexed_openings(line: str) -> list[Opening]:
 
 def read_opening(word: str, offset: int = 0) -> Opening | None:
     """The here-document that a word opens, if it does. Raises DockerfileError for a name that cannot be read."""
-    match = _opening(word)
+    match = _opening.fullmatch(word)
     if match is None or not match[3]:
         return None
     fd = int(match[1][-9:] or "0")
-    if simple := _simple_name(match[3]):
+    if simple := _simple_name.fullmatch(match[3]):
         return Opening(simple[2], not simple[1], match[2] == "-", fd, offset)
     names = lex(match[3], {}, _WITHOUT_QUOTES, split=True).words
     if len(names) != 1:

@@ -12,6 +12,7 @@ from functools import lru_cache
 from msgspec import Struct
 
 from pipeyard.errors import DockerfileError, Place
+from pipeyard.patterns import later
 
 LINE_LIMIT = 65_535
 """Bytes of one physical line. BuildKit's scanner reads no longer ones, so no working Dockerfile has any."""
@@ -40,7 +41,7 @@ _PAD = "[" + SPACE.replace("\n", "") + "]"
 # At the start of a line: a comment with the empty lines before it, or empty lines.
 _NOTHING = rf"[{SPACE}]*+#[^\n]*+\n?+|[{SPACE}]*\n|[{SPACE}]++\Z"
 _skip_nothing = re.compile(repeated(_NOTHING)).match
-_empty_line = re.compile(rf"\n(?:{_PAD}*+\n|{_PAD}++\Z)").search
+_empty_line = later(rf"\n(?:{_PAD}*+\n|{_PAD}++\Z)")
 
 
 class Line:
@@ -163,7 +164,7 @@ class Source:
         if start > self._comments_from:
             line.comments = _comments(text[self._comments_from : start])
         if last > start:
-            line.has_empty_line = _empty_line(text, start, after) is not None
+            line.has_empty_line = _empty_line.search(text, start, after) is not None
         self.line_number += count
         self._position = self._comments_from = after
         return line

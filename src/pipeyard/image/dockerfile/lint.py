@@ -38,6 +38,7 @@ from pipeyard.image.dockerfile.instructions import (
 from pipeyard.image.dockerfile.rules import RULES, Choice, choice_of
 from pipeyard.image.dockerfile.suggestions import suggestion
 from pipeyard.oci.platforms import parse_platform
+from pipeyard.patterns import later
 from pipeyard.registry.reference import parse_reference
 
 _PLATFORM_ARGUMENTS = tuple(
@@ -48,10 +49,8 @@ PREDEFINED: Mapping[str, str] = dict.fromkeys((*_PLATFORM_ARGUMENTS, "TARGETSTAG
 
 _SCANNER_ARGUMENTS = frozenset(("BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE"))
 _RESERVED = ("context", "scratch")
-_secret = re.compile(
-    r"(?:_|^)(?:apikey|auth|credentials?|key|password|pword|passwd|secret|token)(?:_|$)", re.IGNORECASE
-).search
-_no_secret = re.compile(r"(?:_|^)(?:public|file|version)(?:_|$)", re.IGNORECASE).search
+_secret = later(r"(?:_|^)(?:apikey|auth|credentials?|key|password|pword|passwd|secret|token)(?:_|$)", re.IGNORECASE)
+_no_secret = later(r"(?:_|^)(?:public|file|version)(?:_|$)", re.IGNORECASE)
 
 
 class BaseImage(Struct, frozen=True):
@@ -381,4 +380,4 @@ class _Linter:
 
 def is_secret_name(name: str) -> bool:
     """Whether a variable of this name holds a secret, as far as names tell. Source: BuildKit, the same rule."""
-    return bool(_secret(name)) and not _no_secret(name)
+    return bool(_secret.search(name)) and not _no_secret.search(name)

@@ -43,9 +43,10 @@ from pipeyard.image.dockerfile.lines import SPACES
 from pipeyard.image.dockerfile.statements import Statement, read_statements
 from pipeyard.image.dockerfile.suggestions import did_you_mean
 from pipeyard.image.dockerfile.transfers import read_add, read_copy
+from pipeyard.patterns import later
 
 _stage_name = re.compile(r"[a-z][a-z0-9\-_.]*").fullmatch
-_onbuild = re.compile(r"ONBUILD[\t\n\f\r ]*", re.IGNORECASE).match
+_onbuild = later(r"ONBUILD[\t\n\f\r ]*", re.IGNORECASE)
 
 
 def parse(text: bytes, file: str) -> Dockerfile:
@@ -204,7 +205,7 @@ def _onbuild_trigger(statement: Statement) -> Onbuild:
     read_flags(statement.flags, NO_FLAGS)
     if trigger.name in ("FROM", "MAINTAINER"):
         raise DockerfileError(f"{trigger.name} isn't allowed as an ONBUILD trigger", place=trigger.place)
-    found = _onbuild(statement.source)
+    found = _onbuild.match(statement.source)
     text = statement.source[found.end() if found else 0 :]
     text += "".join(f"\n{heredoc.content}{heredoc.name}" for heredoc in statement.heredocs)
     return Onbuild(**common_fields(statement), trigger=text)

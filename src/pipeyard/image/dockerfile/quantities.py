@@ -6,6 +6,8 @@ that is no such value; the caller knows what it was for.
 
 import re
 
+from pipeyard.patterns import later
+
 _TRUE = frozenset(("1", "t", "T", "TRUE", "true", "True"))
 _FALSE = frozenset(("0", "f", "F", "FALSE", "false", "False"))
 _UNITS_NS = {
@@ -18,8 +20,8 @@ _UNITS_NS = {
     "m": 60_000_000_000,
     "h": 3_600_000_000_000,
 }
-_part = re.compile(r"([0-9]*)(?:\.([0-9]*))?(ns|us|\u00b5s|\u03bcs|ms|s|m|h)")
-_size = re.compile(r"([0-9.eE+-]*[0-9.]) ?([kmgtp]?)(i?b?)", re.IGNORECASE).fullmatch
+_part = later(r"([0-9]*)(?:\.([0-9]*))?(ns|us|\u00b5s|\u03bcs|ms|s|m|h)")
+_size = later(r"([0-9.eE+-]*[0-9.]) ?([kmgtp]?)(i?b?)", re.IGNORECASE)
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 
 
@@ -56,7 +58,7 @@ def parse_duration_ns(text: str) -> int | None:
 
 def parse_size(text: str) -> int | None:
     """Bytes: "64m", "1.5GiB", "10 kb", each unit 1024 times the one before."""
-    found = _size(text)
+    found = _size.fullmatch(text)
     if found is None or (found[3].lower() == "i") or (found[3].lower() == "ib" and not found[2]):
         return None
     try:

@@ -5,7 +5,6 @@ flags, where quotes and escapes mean what they say. Source: BuildKit, frontend/d
 line_parsers.go).
 """
 
-import json
 import re
 from functools import lru_cache
 from math import isinf
@@ -14,6 +13,7 @@ from msgspec import Struct
 
 from pipeyard.errors import DockerfileError
 from pipeyard.image.dockerfile.lines import SPACE, SPACES, repeated
+from pipeyard.patterns import later
 
 Piece = tuple[int, str]
 """Offset and text."""
@@ -21,9 +21,9 @@ Piece = tuple[int, str]
 _BLANK = r"[\t\v\f\r ]"
 _keyword = re.compile(rf"([^\t\v\f\r ]+){_BLANK}*").match
 _words = re.compile(r"[^\t\v\f\r ]+").finditer
-_blanks = re.compile(rf"{_BLANK}+").search
-_exec_string = re.compile('"' + repeated(r'[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})') + '"')
-_lone_surrogate = re.compile(r"[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]")
+_blanks = later(rf"{_BLANK}+")
+_exec_string = later('"' + repeated(r'[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})') + '"')
+_lone_surrogate = later(r"[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]")
 
 
 def split_keyword(text: str, start: int) -> tuple[str, int]:
@@ -104,7 +104,7 @@ def split_pairs(text: str, start: int, end: int, keyword: str, escape: str) -> l
     if not words:
         return []
     if "=" not in words[0][1]:
-        gap = _blanks(text, start, end)
+        gap = _blanks.search(text, start, end)
         if gap is None:
             raise DockerfileError(f"{keyword} must have two arguments", hint=f"write {keyword} name=value")
         return [((start, text[start : gap.start()]), (gap.end(), text[gap.end() : end]), True)]
@@ -132,7 +132,7 @@ def split_exec_form(text: str, start: int, end: int) -> list[Piece] | None:
     if text.startswith("]", position):
         return pieces if _skip_json_space(text, position + 1, end) == end else None
     while found := _exec_string.match(text, position, end):
-        value = json.loads(found[0]) if "\\" in found[0] else found[0][1:-1]
+        value = _unescaped(found[0]) if "\\" in found[0] else found[0][1:-1]
         pieces.append((position, _lone_surrogate.sub("\ufffd", value) if "\\u" in found[0] else value))
         position = _skip_json_space(text, found.end(), end)
         if text.startswith("]", position):
@@ -154,8 +154,17 @@ def _skip_json_space(text: str, start: int, end: int) -> int:
     return start
 
 
+def _unescaped(text: str) -> str:
+    import json
+
+    value: str = json.loads(text)
+    return value
+
+
 def _is_json(text: str) -> bool:
     """What Go's decoder takes: no NaN, no number beyond a float, no bottomless nesting."""
+    import json
+
     try:
         json.loads(text, parse_constant=_refuse, parse_int=_float, parse_float=_float)
     except (ValueError, RecursionError):

@@ -54,7 +54,7 @@ def powers_from(euid: int, uid_map: str, effective: int = -1) -> Powers:
 
 @cache
 def form_of_this_process() -> Form:
-    with open("/proc/self/uid_map", encoding="ascii") as file:
+    with open("/proc/self/uid_map", encoding="utf-8") as file:
         uid_map = file.read()
     with open("/proc/self/status", encoding="utf-8", errors="replace") as file:
         effective = next((int(line.split()[1], 16) for line in file if line.startswith("CapEff:")), -1)

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -18,10 +19,12 @@ from pipeyard.registry.client.retries import Backoff, retrying
 from pipeyard.registry.client.routes import addressed, api_host, mirrored, plain, redirected
 from pipeyard.registry.client.uploads import Patience
 from pipeyard.registry.client.wire import Network, Wire
-from pipeyard.registry.credentials import Keychain
 from pipeyard.registry.reference import Reference
 from pipeyard.settings import RegistrySettings
 from pipeyard.threads import NEVER, Stop
+
+if TYPE_CHECKING:
+    from pipeyard.registry.credentials import Keychain
 
 
 class Access(Struct, frozen=True, kw_only=True):
@@ -106,7 +109,7 @@ class Registries:
 
 
 @contextmanager
-def open_registries(access: Access, keychain: Keychain) -> Iterator[Registries]:
+def open_registries(access: Access, keychain: "Keychain") -> Iterator[Registries]:
     """The client of all registries for the time of the block; connections are kept until its end."""
     insecure = frozenset(api_host(host) for host in access.insecure)
     wire = Wire(access.network)

@@ -3,13 +3,16 @@
 import threading
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from msgspec import Struct, structs
 
 from pipeyard.errors import RegistryError
 from pipeyard.registry.client.messages import Request, Response, Transport, host_of
-from pipeyard.registry.client.tokens import Answer, Challenge, Token, basic, read_challenges, token_dialogue
-from pipeyard.registry.credentials import Credential, Keychain
+
+if TYPE_CHECKING:  # imported once a registry has asked for a login
+    from pipeyard.registry.client.tokens import Challenge, Token
+    from pipeyard.registry.credentials import Credential, Keychain
 
 _MAX_TOKEN_DOCUMENT = 1024 * 1024
 
@@ -31,7 +34,7 @@ class _Session:
 
 
 def authenticated(
-    send: Transport, keychain: Keychain, *, monotonic_s: Callable[[], float] = time.monotonic
+    send: Transport, keychain: "Keychain", *, monotonic_s: Callable[[], float] = time.monotonic
 ) -> Transport:
     """Adds what the server asks for: nothing before its first challenge, and only to requests that name a registry."""
     sessions: dict[str, _Session] = {}
@@ -47,6 +50,8 @@ def authenticated(
         response = send(_with(request, header))
         if response.status != 401:
             return response
+        from pipeyard.registry.client.tokens import read_challenges
+
         challenge = _choose(read_challenges(response.headers.get("www-authenticate", "")))
         if challenge is None:
             return response
@@ -70,7 +75,7 @@ def _with(request: Request, header: str) -> Request:
     return structs.replace(request, headers={**request.headers, "Authorization": header}) if header else request
 
 
-def _choose(challenges: tuple[Challenge, ...]) -> Challenge | None:
+def _choose(challenges: "tuple[Challenge, ...]") -> "Challenge | None":
     known = [challenge for challenge in challenges if challenge.scheme in ("bearer", "basic")]
     return min(known, key=lambda challenge: challenge.scheme == "basic", default=None)
 
@@ -80,7 +85,7 @@ def _header(
     request: Request,
     refused: str,
     send: Transport,
-    keychain: Keychain,
+    keychain: "Keychain",
     monotonic_s: Callable[[], float],
 ) -> str:
     """The Authorization for a request; `refused` is the one that was just turned down. Raises RegistryError (401)."""
@@ -120,19 +125,23 @@ def _header(
         return header
 
 
-def _by_identity(login: Credential | None, identity: str) -> Credential | None:
+def _by_identity(login: "Credential | None", identity: str) -> "Credential | None":
     return structs.replace(login, identity_token=identity) if login is not None and identity else login
 
 
-def _direct(registry: str, login: Credential | None) -> str:
+def _direct(registry: str, login: "Credential | None") -> str:
+    from pipeyard.registry.client.tokens import basic
+
     if login is None:
         raise _denied(registry, None)
     return f"Bearer {login.registry_token}" if login.registry_token else basic(login)
 
 
 def _converse(
-    session: _Session, challenge: Challenge, request: Request, login: Credential | None, send: Transport
-) -> Token:
+    session: _Session, challenge: "Challenge", request: Request, login: "Credential | None", send: Transport
+) -> "Token":
+    from pipeyard.registry.client.tokens import Answer, token_dialogue
+
     dialogue = token_dialogue(challenge, request.scopes, login, secure=session.secure)
     try:
         question = next(dialogue)
@@ -151,11 +160,11 @@ def _repository(scopes: tuple[str, ...]) -> str:
     return parts[1] if len(parts) == 3 else ""
 
 
-def _denied(registry: str, login: Credential | None) -> RegistryError:
+def _denied(registry: str, login: "Credential | None") -> RegistryError:
     return _explained(RegistryError("", status=401, code="UNAUTHORIZED"), registry, login)
 
 
-def _explained(error: RegistryError, registry: str, login: Credential | None) -> RegistryError:
+def _explained(error: RegistryError, registry: str, login: "Credential | None") -> RegistryError:
     if error.status != 401:
         return error
     if login is None:

@@ -1,6 +1,5 @@
 """Trying again: when it may help, how long to wait before, and the transport that does it."""
 
-import random
 from collections.abc import Callable
 
 from msgspec import Struct
@@ -36,6 +35,13 @@ def wait_until(stop: Stop, seconds: float) -> None:
     stop.check()
 
 
+def chance() -> float:
+    """In [0, 1)."""
+    import random  # 1 ms, once something has failed
+
+    return random.random()  # noqa: S311 - it spreads load and keeps no secret
+
+
 Sleep = Callable[[Stop, float], None]
 
 
@@ -60,7 +66,7 @@ def retrying(
     *,
     now_s: Callable[[], float],
     sleep: Sleep = wait_until,
-    chance: Callable[[], float] = random.random,
+    chance: Callable[[], float] = chance,
 ) -> Transport:
     """Repeats repeatable requests that met a busy, failing or unreachable server; gives the last answer."""
 

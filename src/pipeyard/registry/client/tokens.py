@@ -12,11 +12,12 @@ import msgspec
 from msgspec import Struct
 
 from pipeyard.errors import RegistryError
+from pipeyard.patterns import later
 from pipeyard.registry.client.messages import Request, host_of
 from pipeyard.registry.credentials import Credential
 
-_CHALLENGE = re.compile(r"[\s,]*([A-Za-z]+)(?:\s+(?=[A-Za-z_-]+=)|\s*(?=,|$))")
-_PARAMETER = re.compile(r'[\s,]*([A-Za-z_-]+)=("((?:[^"\\]|\\.)*)"|[^\s,"]+)')
+_CHALLENGE = later(r"[\s,]*([A-Za-z]+)(?:\s+(?=[A-Za-z_-]+=)|\s*(?=,|$))")
+_PARAMETER = later(r'[\s,]*([A-Za-z_-]+)=("((?:[^"\\]|\\.)*)"|[^\s,"]+)')
 _CLIENT = "pipeyard"
 _DEFAULT_LIFE_S = 60  # token.md: a token without expires_in lives for so long
 _MARGIN_S = 10

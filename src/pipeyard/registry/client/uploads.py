@@ -3,8 +3,6 @@
 Source: distribution-spec, "Pushing blobs".
 """
 
-import random
-import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,14 +13,15 @@ from msgspec import Struct
 
 from pipeyard.errors import RegistryError
 from pipeyard.oci import Descriptor
+from pipeyard.patterns import later
 from pipeyard.registry.client.messages import Body, ConnectionFailed, Response, host_of
 from pipeyard.registry.client.repository import Repository
-from pipeyard.registry.client.retries import TRANSIENT, Backoff, Sleep, asked_delay_s, wait_until
+from pipeyard.registry.client.retries import TRANSIENT, Backoff, Sleep, asked_delay_s, chance, wait_until
 from pipeyard.registry.exchange import Offer
 from pipeyard.threads import Stop
 
 Placed = Literal["there", "mounted", "sent"]
-_RANGE = re.compile(r"(?:bytes=)?0-([0-9]{1,18})")
+_RANGE = later(r"(?:bytes=)?0-([0-9]{1,18})")
 
 
 class _Broken(Exception):
@@ -39,7 +38,7 @@ class Patience(Struct, frozen=True, kw_only=True):
 
     policy: Backoff = Backoff()
     sleep: Sleep = wait_until
-    chance: Callable[[], float] = random.random
+    chance: Callable[[], float] = chance
     now_s: Callable[[], float] = time.time
 
 

@@ -145,6 +145,8 @@ def test_parameter_store_and_imports_come_from_the_inputs() -> None:
     assert value("!Ref Version", ssm=store) == "1.2"
     assert value("!Ref Ports", ssm=store) == ["80", "443"]
     assert value("'{{resolve:ssm:name}}-x'", ssm=store) == "n-x"
+    assert value("'{{resolve:ssm:name:3}}-x'", ssm=store) == "n-x"
+    assert value("'{{resolve:ssm:other:3}}-x'", ssm=store) == "{{resolve:ssm:other:3}}-x"
     assert value("!ImportValue net", imports={"net": "vpc-1"}) == "vpc-1"
     assert value("!ImportValue {'Fn::Sub': '${Stage}-net'}", imports={"test-net": "vpc-2"}) == "vpc-2"
 

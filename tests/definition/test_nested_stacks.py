@@ -87,3 +87,41 @@ def test_a_template_that_names_itself_comes_to_an_end(tmp_path: Path) -> None:
     reading = read(write(tmp_path, "t.json", document))
     assert reading.definition is not None
     assert len(reading.definition.pipelines) == 21
+
+
+def test_an_uploaded_template_is_read_from_the_file_with_the_end_of_its_path(tmp_path: Path) -> None:
+    write(tmp_path, "parts/registry.json", REPOSITORIES)
+    bucket = {"Ref": "Bucket"}
+    url = {"Fn::Join": ["", ["https://", bucket, ".s3.amazonaws.com/v1/parts/registry.json"]]}
+    document = {**outer(url), "Parameters": {"Bucket": {"Type": "String"}}}
+    reading = read(write(tmp_path, "t.json", document))
+    assert reading.definition is not None
+    (found,) = reading.definition.pipelines
+    assert found.stages[1].actions[0].configuration["ECRRepositoryName"] == "us-east-1/web"
+    (problem,) = reading.problems
+    assert (problem.severity, problem.rule) == ("warning", "nested-template")
+    assert problem.message == "taken for the nested template https://${Bucket}.s3.amazonaws.com/v1/parts/registry.json"
+    assert problem.place.file == str(tmp_path / "parts/registry.json")
+
+
+def test_an_application_of_sam_is_a_nested_stack(tmp_path: Path) -> None:
+    write(tmp_path, "parts/registry.json", REPOSITORIES)
+    document = outer("")
+    document["Resources"]["Registry"] = {
+        "Type": "AWS::Serverless::Application",
+        "Properties": {"Location": "parts/registry.json", "Parameters": {"Names": "web,api", "Prefix": "p"}},
+    }
+    reading = read(write(tmp_path, "t.json", document))
+    assert reading.definition is not None
+    (found,) = reading.definition.pipelines
+    assert found.stages[1].actions[0].configuration["ECRRepositoryName"] == "p/web"
+
+
+def test_an_application_of_the_repository_is_known_only_when_deployed(tmp_path: Path) -> None:
+    document = outer("")
+    document["Resources"]["Registry"] = {
+        "Type": "AWS::Serverless::Application",
+        "Properties": {"Location": {"ApplicationId": "arn:aws:serverlessrepo:::x", "SemanticVersion": "1.0.0"}},
+    }
+    reading = read(write(tmp_path, "t.json", document))
+    assert "AWS::Serverless::Application tells it only when it is deployed" in reading.problems[0].message

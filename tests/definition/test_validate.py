@@ -670,6 +670,21 @@ def test_an_action_type_of_an_installed_package_is_no_error() -> None:
     assert validate(Definition(pipelines=(declaration(document),)), KeyPlaces(), implemented=known) == ()
 
 
+def test_a_secret_that_a_hidden_parameter_brings_stands_in_no_text() -> None:
+    document = pipeline()
+    document["stages"][0]["actions"].append(
+        {
+            "name": "Fork",
+            "actionTypeId": type_id("Source", "GitHub", "ThirdParty"),
+            "configuration": {"Owner": "a", "Repo": "b", "Branch": "main", "OAuthToken": "hunter2"},
+            "outputArtifacts": [{"name": "Fork"}],
+        }
+    )
+    found = validate(Definition(pipelines=(declaration(document),)), KeyPlaces())
+    assert [problem.rule for problem in found] == ["secret-in-plain-text"]
+    assert validate(Definition(pipelines=(declaration(document),), hidden=("hunter2",)), KeyPlaces()) == ()
+
+
 def test_two_pipelines_of_one_name_are_an_error() -> None:
     same = declaration(pipeline())
     (problem,) = validate(Definition(pipelines=(same, same)), KeyPlaces())

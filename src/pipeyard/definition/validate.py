@@ -31,7 +31,7 @@ def validate(
     names: set[str] = set()
     for index, pipeline in enumerate(definition.pipelines):
         keys: Keys = ("pipelines", index)
-        problems += validate_pipeline(pipeline, places, root=keys, implemented=implemented)
+        problems += validate_pipeline(pipeline, places, root=keys, implemented=implemented, hidden=definition.hidden)
         if pipeline.name in names:
             message = f"there is a pipeline {pipeline.name!r} already"
             problems.append(Problem("error", message, places[(*keys, "name")], "", "duplicate-name"))
@@ -47,8 +47,9 @@ def validate_pipeline(
     *,
     root: Keys = (),
     implemented: Collection[ActionTypeId] | None = None,
+    hidden: Collection[str] = (),
 ) -> tuple[Problem, ...]:
-    """The problems of one pipeline whose values' places begin with `root`."""
+    """The problems of one pipeline whose values' places begin with `root`; `hidden` are secrets that it is given."""
     findings = Findings(places, root)
     check_structure(pipeline, findings)
     check_regions(pipeline, findings)
@@ -57,7 +58,7 @@ def validate_pipeline(
     check_variables(pipeline, findings)
     check_conditions(pipeline, findings)
     check_triggers(pipeline, findings)
-    check_habits(pipeline, findings)
+    check_habits(pipeline, frozenset(hidden), findings)
     return in_order(findings.problems)
 
 

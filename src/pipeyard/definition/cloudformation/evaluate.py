@@ -4,6 +4,7 @@ Nothing is evaluated before somebody asks for it, so what a pipeline does not us
 knows is an Unknown that carries the chain of references which led to it.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -43,7 +44,10 @@ from pipeyard.errors import InputError, Place, located
 
 _MAX_DEPTH = 64  # a chain of references costs nine frames of Python for each link
 
-NESTED_STACK = "AWS::CloudFormation::Stack"
+NESTED: Mapping[str, str] = {"AWS::CloudFormation::Stack": "TemplateURL", "AWS::Serverless::Application": "Location"}
+"""Resource types that are stacks of their own, and the property that names the template of each."""
+
+_FROM_PARAMETER_STORE = re.compile(r"\{\{resolve:ssm:([^:}]+)(?::[0-9]+)?\}\}")
 
 OpenNested = Callable[[str, Mapping[str, Node], str], "Evaluator | None"]
 """(file name, parameters, stack name) -> the nested template's evaluator, or None when the file is not at hand."""
@@ -140,9 +144,8 @@ class Evaluator:
 
     def _resolved(self, node: Leaf) -> Node:
         """Dynamic references to Parameter Store with the values that were given; secrets stay as they are written."""
-        text = node.text
-        for name, value in self.inputs.ssm.items():
-            text = text.replace(f"{{{{resolve:ssm:{name}}}}}", value)
+        given = self.inputs.ssm
+        text = _FROM_PARAMETER_STORE.sub(lambda found: given.get(found[1], found[0]), node.text)
         return text_leaf(text, node.place)
 
     def text(self, node: Node, what: str) -> Leaf | Unknown:
@@ -208,7 +211,7 @@ class Evaluator:
             hint = suggestion(logical_id, self.resources.entries)
             raise InputError(f"{step}: there is no resource {logical_id!r}", place=place, hint=hint)
         type_name = self.resource_type(resource)
-        if type_name == NESTED_STACK and attribute.startswith("Outputs."):
+        if type_name in NESTED and attribute.startswith("Outputs."):
             inner = self.nested_stack(logical_id)
             if inner is not None:
                 return inner.output(attribute.removeprefix("Outputs."), step, place)
@@ -266,9 +269,12 @@ class Evaluator:
         resource = self.resources.get(logical_id)
         metadata = resource.get("Metadata") if isinstance(resource, Table) else None
         noted = metadata.get("aws:asset:path") if isinstance(metadata, Table) else None
-        written = noted or self.properties(logical_id).get("TemplateURL")
+        kind = self.resource_type(resource) if isinstance(resource, Table) else ""
+        written = noted or self.properties(logical_id).get(NESTED.get(kind, ""))
+        if isinstance(written, Table) and "ApplicationId" in written.entries:
+            return ""  # an application of the Serverless Application Repository
         value = self.text(written, "TemplateURL") if written is not None else None
-        return value.text if isinstance(value, Leaf) else ""
+        return value.text if value is not None else ""  # of an unknown one, a file's name may be known
 
     def output(self, name: str, step: str, place: Place) -> Node:
         """The value of one of the template's outputs, for the stack around it."""

@@ -29,11 +29,12 @@ _SECRET_KEYS = frozenset({"OAuthToken", "ClientSecret", "RefreshToken"})
 _ADVICE = "keep it in Secrets Manager and name it there"
 
 
-def check_habits(pipeline: PipelineDeclaration, findings: Findings) -> None:
+def check_habits(pipeline: PipelineDeclaration, hidden: frozenset[str], findings: Findings) -> None:
+    """A value in `hidden` stands in no text: a parameter that is shown nowhere brought it."""
     for step in steps(pipeline):
         if step.action.action_type_id.provider == "ECRBuildAndPublish":
             _tags(step.action, step.keys, findings)
-        _secrets(step.action, step.keys, findings)
+        _secrets(step.action, step.keys, hidden, findings)
 
 
 def _tags(action: ActionDeclaration, keys: Keys, findings: Findings) -> None:
@@ -73,8 +74,10 @@ def _tag(tag: str, keys: Keys, findings: Findings) -> None:
             )
 
 
-def _secrets(action: ActionDeclaration, keys: Keys, findings: Findings) -> None:
+def _secrets(action: ActionDeclaration, keys: Keys, hidden: frozenset[str], findings: Findings) -> None:
     for key, value in action.configuration.items():
+        if value in hidden:
+            continue
         here = (*keys, "configuration", key)
         if key == "EnvironmentVariables":
             for name in _plain_secrets(value):
@@ -87,6 +90,8 @@ def _secrets(action: ActionDeclaration, keys: Keys, findings: Findings) -> None:
         elif (key in _SECRET_KEYS and not _is_elsewhere(value)) or _SECRET_VALUE.search(value):
             findings.warning("secret-in-plain-text", here, f"{key} holds a secret in plain text", hint=_ADVICE)
     for index, variable in enumerate(action.environment_variables):
+        if variable.value in hidden:
+            continue
         if variable.type == "PLAINTEXT" and _is_secret(variable.name, variable.value):
             findings.warning(
                 "secret-in-plain-text",
@@ -133,6 +138,8 @@ def project_secrets(definition: Definition, places: Places) -> Iterator[Problem]
     """Secrets in the environment of CodeBuild projects."""
     for index, project in enumerate(definition.projects):
         for variable in project.environment_variables:
+            if variable.value in definition.hidden:
+                continue
             if variable.type == "PLAINTEXT" and _is_secret(variable.name, variable.value):
                 yield Problem(
                     "warning",

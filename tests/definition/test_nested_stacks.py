@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from pipeyard.definition.reading import read
 from tests.definition.pipelines import declaration, pipeline
 from tests.definition.written import template_of
@@ -89,18 +91,25 @@ def test_a_template_that_names_itself_comes_to_an_end(tmp_path: Path) -> None:
     assert len(reading.definition.pipelines) == 21
 
 
-def test_an_uploaded_template_is_read_from_the_file_with_the_end_of_its_path(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://${Bucket}.s3.amazonaws.com/v1/parts/registry.json",
+        "https://s3.amazonaws.com/${Bucket}/parts/registry.json",
+        "${Bucket}/parts/registry.json",
+        "${Bucket}parts/registry.json",
+    ],
+)
+def test_an_uploaded_template_is_read_from_the_file_with_the_end_of_its_path(tmp_path: Path, url: str) -> None:
     write(tmp_path, "parts/registry.json", REPOSITORIES)
-    bucket = {"Ref": "Bucket"}
-    url = {"Fn::Join": ["", ["https://", bucket, ".s3.amazonaws.com/v1/parts/registry.json"]]}
-    document = {**outer(url), "Parameters": {"Bucket": {"Type": "String"}}}
+    document = {**outer({"Fn::Sub": url}), "Parameters": {"Bucket": {"Type": "String"}}}
     reading = read(write(tmp_path, "t.json", document))
     assert reading.definition is not None
     (found,) = reading.definition.pipelines
     assert found.stages[1].actions[0].configuration["ECRRepositoryName"] == "us-east-1/web"
     (problem,) = reading.problems
     assert (problem.severity, problem.rule) == ("warning", "nested-template")
-    assert problem.message == "taken for the nested template https://${Bucket}.s3.amazonaws.com/v1/parts/registry.json"
+    assert problem.message == f"taken for the nested template {url}"
     assert problem.place.file == str(tmp_path / "parts/registry.json")
 
 

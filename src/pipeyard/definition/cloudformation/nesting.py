@@ -35,7 +35,7 @@ class Nesting:
 
         Raises InputError, placed, when the file is no well-formed document.
         """
-        if "://" in name:
+        if "://" in name or "${" in name:  # what stands for an unknown part of the URL
             name = self.assets.get(name.rpartition("/")[2], "") or self._uploaded(name)
         path = self.folder / name
         if not name or self.left <= 0 or not path.resolve().is_relative_to(self.folder.resolve()) or not path.is_file():
@@ -52,7 +52,10 @@ class Nesting:
 
     def _uploaded(self, url: str) -> str:
         """The file beneath the folder whose path is the longest end of a URL's; empty when there is none."""
-        parts = url.partition("://")[2].partition("?")[0].split("/")[1:]
+        path = url.partition("?")[0]
+        if "://" in path:
+            path = path.partition("://")[2].partition("/")[2]
+        parts = path.rpartition("}")[2].strip("/").split("/")
         for start in range(len(parts)):
             name = "/".join(parts[start:])
             if parts[-1] and ".." not in parts and (self.folder / name).is_file():

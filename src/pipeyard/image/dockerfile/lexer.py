@@ -16,6 +16,7 @@ from msgspec import Struct
 from pipeyard.errors import DockerfileError
 from pipeyard.image.dockerfile.lines import SPACE
 from pipeyard.image.dockerfile.shell_pattern import drop_prefix, drop_suffix, replace
+from pipeyard.patterns import later
 
 RESULT_LIMIT = 16 * 1024 * 1024
 """Characters that variables may contribute to one word; doubling a variable line by line ends here."""
@@ -23,7 +24,7 @@ RESULT_LIMIT = 16 * 1024 * 1024
 _SPECIAL_PARAMETERS = "@*#?-$!0"
 _ascii_name = re.compile(r"[A-Za-z0-9_]*").match
 _heredoc_mark = re.compile(r"<(?:<[\t\r ]*)?").match
-_split = re.compile(f"[{SPACE}]+").split
+_spaces = later(f"[{SPACE}]+")
 
 
 class Dialect(Struct, frozen=True, kw_only=True):
@@ -144,7 +145,7 @@ class _Lexer:
             self.partial.append(text)
 
     def split_into_words(self, text: str) -> None:
-        first, *others = _split(text)
+        first, *others = _spaces.split(text)
         if first:
             self.partial.append(first)
         for piece in others:

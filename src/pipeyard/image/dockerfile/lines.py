@@ -6,7 +6,7 @@ ten megabytes of line breaks cost no more than their reading. Source: BuildKit, 
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
 
 from msgspec import Struct
@@ -26,6 +26,9 @@ SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 SPACES = "\t\n\v\f\r \x85\xa0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f\u205f\u3000"
 """The same, for `str.strip`."""
 
+_NOTHINGS = frozenset((*SPACES, "#"))
+"""What a line that says nothing may begin with."""
+
 _COMMENTS_KEPT = 500  # lines above an instruction; nobody describes one in more
 
 
@@ -40,7 +43,7 @@ def repeated(piece: str) -> str:
 _PAD = "[" + SPACE.replace("\n", "") + "]"
 # At the start of a line: a comment with the empty lines before it, or empty lines.
 _NOTHING = rf"[{SPACE}]*+#[^\n]*+\n?+|[{SPACE}]*\n|[{SPACE}]++\Z"
-_skip_nothing = re.compile(repeated(_NOTHING)).match
+_says_nothing = later(repeated(_NOTHING))
 _empty_line = later(rf"\n(?:{_PAD}*+\n|{_PAD}++\Z)")
 
 
@@ -96,6 +99,7 @@ class Source:
         self.line_number = 1  # of the line at the position
         # Bytes that are not UTF-8 travel as lone surrogates, so that they leave as they came.
         self._text = text.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
+        self._continues = "\\" in self._text
         self._position = 0
         self._comments_from = 0
         self._patterns = _patterns("\\")
@@ -111,6 +115,7 @@ class Source:
     def use_escape(self, escape: str) -> None:
         """Sets the character that escapes and continues lines, for all that follows."""
         self._patterns = _patterns(escape)
+        self._continues = escape in self._text
 
     def spend(self, parts: int) -> None:
         """Counts parts read. Raises DockerfileError when the file has more of them than any real one."""
@@ -145,13 +150,14 @@ class Source:
     def next_line(self) -> Line | None:
         """The next logical line with the comments above it; None at the end of the file."""
         text = self._text
-        skipped = _skip_nothing(text, self._position)
-        start = skipped.end() if skipped else self._position
+        start = self._position
+        if text[start : start + 1] in _NOTHINGS and (skipped := _says_nothing.match(text, start)):
+            start = skipped.end()
         self.line_number += text.count("\n", self._position, start)
         if start >= len(text):
             self._position = start
             return None
-        continued = self._patterns.continued(text, start)
+        continued = self._patterns.continued.match(text, start) if self._continues else None
         last = continued.end() if continued else start
         end = text.find("\n", last)
         if end < 0:
@@ -194,7 +200,7 @@ def _offset(joint: tuple[int, int]) -> int:
 
 class _Patterns(Struct, frozen=True):
     escape: str
-    continued: Callable[[str, int], re.Match[str] | None]
+    continued: re.Pattern[str]
     joint: re.Pattern[str]
 
 
@@ -205,8 +211,8 @@ def _patterns(escape: str) -> _Patterns:
     continued = rf"[^\n]*{joint}"
     return _Patterns(
         escape,
-        re.compile(rf"{continued}{repeated(f'{_NOTHING}|{continued}')}").match,
-        re.compile(rf"{joint}|(?<=\n)(?:{_NOTHING})"),
+        later(rf"{continued}{repeated(f'{_NOTHING}|{continued}')}"),
+        later(rf"{joint}|(?<=\n)(?:{_NOTHING})"),
     )
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from msgspec import Struct, field, structs
 
-from pipeyard.actions.contract import ActionRequest, Artifact, ImageBuild, Published, SourceImage
+from pipeyard.actions.contract import ActionRequest, Artifact, ImageBuild, Published, SourceImage, SourceObject
 from pipeyard.artifacts import FolderArtifacts
 from pipeyard.buildspec.contract import Build, BuildOutcome, BuildWish
 from pipeyard.definition.model import CodeBuildProject
@@ -20,6 +20,7 @@ class RecordingTools(Struct):
     owner: str = "action-1"
     reports: list[Report] = field(default_factory=list)
     image: SourceImage | None = None
+    object: SourceObject = SourceObject(etag="e" * 32, version_id="v1", modified_s=7)
     builds: list[ImageBuild] = field(default_factory=list)
     wishes: list[BuildWish] = field(default_factory=list)
     build: Build = Build(outcome=BuildOutcome(status="SUCCEEDED", phases=()))
@@ -49,6 +50,10 @@ class RecordingTools(Struct):
     def find_image(self, request: ActionRequest, repository: str, tag: str) -> SourceImage:
         assert self.image is not None
         return structs.replace(self.image, repository=repository, tag=tag)
+
+    def fetch_object(self, request: ActionRequest, bucket: str, key: str, version: str, folder: Path) -> SourceObject:
+        (folder / key).write_text(version)
+        return self.object
 
     def publish_image(self, build: ImageBuild) -> Published:
         self.builds.append(build)

@@ -14,6 +14,7 @@ _BUILT_IN = {
     "Compute/AWS/Commands/1": "pipeyard.actions.commands:Commands",
     "Approval/AWS/Manual/1": "pipeyard.actions.manual_approval:ManualApproval",
     "Source/AWS/CodeStarSourceConnection/1": "pipeyard.actions.codestar_source_connection:CodeStarSourceConnection",
+    "Source/AWS/S3/1": "pipeyard.actions.s3_source:S3Source",
     "Source/AWS/ECR/1": "pipeyard.actions.ecr_source:EcrSource",
     "Build/AWS/ECRBuildAndPublish/1": "pipeyard.actions.ecr_build_and_publish:EcrBuildAndPublish",
 }

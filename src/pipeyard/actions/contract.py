@@ -42,6 +42,7 @@ class ActionRequest(Struct, frozen=True, kw_only=True):
     outputs: Sequence[OutputArtifact] = ()
     definition: Definition  # what surrounds the pipeline: repositories, projects, connections
     source_revision: str = ""  # the revision that this execution was started for; empty: the newest
+    source_revision_type: str = ""  # the API's word for what that is: COMMIT_ID, IMAGE_DIGEST, S3_OBJECT_KEY, ...
 
 
 class Published(Struct, frozen=True, kw_only=True):
@@ -88,6 +89,14 @@ class SourceImage(Struct, frozen=True, kw_only=True):
     pushed_ms: int = 0  # 0: unknown
 
 
+class SourceObject(Struct, frozen=True, kw_only=True):
+    """An object of S3 that was fetched, or of what stands for it."""
+
+    etag: str  # without quotes
+    version_id: str  # null, as S3 has it, where nothing is versioned
+    modified_s: int
+
+
 class Artifacts(Protocol):
     """The artifact store as one action sees it."""
 
@@ -125,6 +134,12 @@ class Tools(Protocol):
         """The image that stands for a repository's tag, or for the digest that the execution was started for.
 
         Raises InputError when there is none, RegistryError.
+        """
+
+    def fetch_object(self, request: ActionRequest, bucket: str, key: str, version: str, folder: Path) -> SourceObject:
+        """Writes an object's files into `folder`: of a ZIP what is in it, else the file. An empty version: the newest.
+
+        Raises InputError when there is none.
         """
 
     def publish_image(self, build: ImageBuild) -> Published:

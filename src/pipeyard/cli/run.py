@@ -24,7 +24,7 @@ from pipeyard.service.preflight import RunRequest
     "sources",
     multiple=True,
     metavar="ACTION=FOLDER|URL[#REF]",
-    help="The git repository of a source action; of an ECR source action, the image's name.",
+    help="The git repository of a source action; of an ECR source, an image's name; of an S3 source, a file or folder.",
 )
 @click.option("--variable", "variables", multiple=True, metavar="NAME=VALUE", help="A pipeline variable.")
 @click.option("--publish", metavar="embedded|ecr|HOST[/PREFIX]", help="Where images go. Default: embedded.")

@@ -78,6 +78,7 @@ def action_request(pipeline: str, command: StartAction, definition: Definition) 
         timeout_s=command.timeout_s,
         inputs=command.inputs,
         source_revision=command.source_revision[1] if command.source_revision else "",
+        source_revision_type=command.source_revision[0] if command.source_revision else "",
         outputs=tuple(declared.output_artifacts),
         definition=definition,
     )

@@ -14,6 +14,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from pipeyard.actions.contract import SourceObject
 from pipeyard.errors import InputError
 from pipeyard.settings import Settings
 
@@ -58,6 +59,27 @@ class Buckets:
                 unpack(packed, folder)
             finally:
                 packed.unlink(missing_ok=True)
+
+    def fetch_object(self, bucket: str, key: str, version: str, folder: Path) -> SourceObject:
+        """Writes one object into `folder`, a ZIP unpacked. Raises InputError, also when there is no such object."""
+        local = self._stands_for(bucket, key)
+        if local is not None:
+            return copy_object(local, folder)
+        with _explained(f"read s3://{bucket}/{key}", bucket):
+            extra = {"VersionId": version} if version else {}
+            answer = self._client().get_object(Bucket=bucket, Key=key, **extra)
+            arrived = folder.parent / f".{folder.name}.object"
+            try:
+                with arrived.open("wb") as out:
+                    shutil.copyfileobj(answer["Body"], out, 1 << 20)
+                _place(arrived, key.rpartition("/")[2], folder)
+            finally:
+                arrived.unlink(missing_ok=True)
+        return SourceObject(
+            etag=answer["ETag"].strip('"'),
+            version_id=answer.get("VersionId", "null"),
+            modified_s=int(answer["LastModified"].timestamp()),
+        )
 
     def store(self, folder: Path, bucket: str, key: str, *, zipped: bool) -> StoredObject:
         """Stores a folder's files below a key, or as one ZIP under it. Raises InputError."""
@@ -144,6 +166,31 @@ def unpack(packed: Path, folder: Path) -> None:
                 target.symlink_to(where.decode(errors="surrogateescape"))
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError) as error:
         raise InputError(f"the source is no ZIP that can be unpacked: {error}") from error
+
+
+def copy_object(local: Path, folder: Path) -> SourceObject:
+    """Likewise from a file, or from a folder that stands for the ZIP of it. The tag is what S3 would give: the MD5."""
+    if local.is_dir():
+        shutil.copytree(local, folder, symlinks=True, dirs_exist_ok=True)
+        packed = folder.parent / f".{folder.name}.zip"
+        try:
+            pack(folder, packed)
+            etag = _sum(packed, "md5")
+        finally:
+            packed.unlink(missing_ok=True)
+        newest = max((int(path.lstat().st_mtime) for path, _ in _files_below(folder)), default=0)
+        return SourceObject(etag=etag, version_id="null", modified_s=newest)
+    if not local.is_file():
+        raise InputError(f"there is no {local}", hint="--source or the settings' connections name it")
+    _place(local, local.name, folder)
+    return SourceObject(etag=_sum(local, "md5"), version_id="null", modified_s=int(local.stat().st_mtime))
+
+
+def _place(file: Path, name: str, folder: Path) -> None:
+    if zipfile.is_zipfile(file):
+        unpack(file, folder)
+    else:
+        shutil.copyfile(file, _below(folder, name or "object"))
 
 
 def _copy_local(local: Path, folder: Path) -> None:

@@ -9,10 +9,14 @@ from pipeyard.files import replace_file
 
 
 class Choices(Struct, frozen=True, kw_only=True):
-    """By source action, `sources` are git origins (`LOCATION#REF`) and `images` names; `publish` as in the settings."""
+    """By source action, `sources` are git origins (`LOCATION#REF`) and `images` names, `objects` paths.
+
+    `publish` is as in the settings.
+    """
 
     sources: dict[str, str] = {}
     images: dict[str, str] = {}
+    objects: dict[str, str] = {}
     publish: str = "embedded"
 
 

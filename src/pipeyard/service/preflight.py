@@ -15,7 +15,7 @@ from pipeyard.errors import InputError, InvalidDefinition, Place, Problem, count
 from pipeyard.progress import Observer, Warned, ignore
 from pipeyard.service.images import published_reference
 from pipeyard.service.outcome import Outcome, PublishedImage, planned
-from pipeyard.service.sources import ChosenSource, choose_images, choose_sources, source_actions
+from pipeyard.service.sources import ChosenSource, choose_images, choose_objects, choose_sources, source_actions
 from pipeyard.settings import Settings
 from pipeyard.source import resolve as resolve_source
 from pipeyard.source import uncommitted_changes
@@ -40,6 +40,7 @@ class ReadyRun(Struct, frozen=True, kw_only=True):
     pipeline: PipelineDeclaration
     sources: dict[str, ChosenSource]
     revisions: dict[str, str]
+    objects: dict[str, str]  # files and folders that stand for S3 source actions
     images: dict[str, str]  # names of images that stand for ECR source actions
     variables: dict[str, str]
     publish: str
@@ -103,6 +104,7 @@ def prepare(
         sources=sources,
         revisions=revisions,
         images=choose_images(chosen, request.sources),
+        objects=choose_objects(chosen, request.sources, folder),
         variables=variables,
         publish=publish,
         warnings=problems,

@@ -14,7 +14,7 @@ from pipeyard.settings import Settings
 from pipeyard.source import GitOrigin, parse_origin
 from pipeyard.source.git import enclosing_checkout
 
-GIT, IMAGE = "CodeStarSourceConnection", "ECR"
+GIT, IMAGE, OBJECT = "CodeStarSourceConnection", "ECR", "S3"
 
 
 class ChosenSource(Struct, frozen=True, kw_only=True):
@@ -78,16 +78,28 @@ def choose_images(pipeline: PipelineDeclaration, given: Mapping[str, str]) -> di
     return chosen
 
 
+def choose_objects(pipeline: PipelineDeclaration, given: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """The paths that `--source` gives to S3 source actions, absolute. Raises InputError for one that is not there."""
+    chosen = {}
+    for _, action in source_actions(pipeline):
+        if action.action_type_id.provider == OBJECT and action.name in given:
+            path = (folder / Path(given[action.name]).expanduser()).absolute()
+            if not path.exists():
+                raise InputError(f"there is no {path}", place=Place(f"--source {action.name}"))
+            chosen[action.name] = str(path)
+    return chosen
+
+
 def _check_names(actions: list[tuple[Keys, ActionDeclaration]], given: Mapping[str, str]) -> None:
     providers = {action.name: action.action_type_id.provider for _, action in actions}
     for name in given:
         if name not in providers:
             known = ", ".join(providers) or "none"
             raise InputError(f"--source names {name!r}, which is no source action", hint=f"source actions: {known}")
-        if providers[name] not in (GIT, IMAGE):
+        if providers[name] not in (GIT, IMAGE, OBJECT):
             raise InputError(
                 f"--source names {name!r}, an action of {providers[name]}, for which nothing else can stand",
-                hint=f"{GIT} takes a git repository, {IMAGE} the name of an image",
+                hint=f"{GIT} takes a git repository, {IMAGE} the name of an image, {OBJECT} a file or folder",
             )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, structs
 
-from pipeyard.actions.contract import ActionRequest, Artifact, ImageBuild, Published, SourceImage
+from pipeyard.actions.contract import ActionRequest, Artifact, ImageBuild, Published, SourceImage, SourceObject
 from pipeyard.artifacts import FolderArtifacts
 from pipeyard.buildspec.contract import Build, BuildWish
 from pipeyard.definition.model import CodeBuildProject
@@ -89,6 +89,15 @@ class Toolbox:
         given = self._choices.images.get(request.action, "")
         reference = source_reference(self._images, self._choices.publish, repository, given)
         return find_source_image(self._images, reference, tag, request.source_revision, stop=self.stop)
+
+    def fetch_object(self, request: ActionRequest, bucket: str, key: str, version: str, folder: Path) -> SourceObject:
+        from pipeyard.service.buckets import Buckets, copy_object
+        from pipeyard.service.ecr import session_clients
+
+        if chosen := self._choices.objects.get(request.action):
+            return copy_object(Path(chosen), folder)
+        buckets = Buckets(self.settings, lambda: session_clients()("s3", request.region))
+        return buckets.fetch_object(bucket, key, version, folder)
 
     def publish_image(self, build: ImageBuild) -> Published:
         from pipeyard.image.build import BuildRequest, Publication

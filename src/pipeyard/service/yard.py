@@ -89,7 +89,9 @@ class Pipeyard:
         execution_id = new_id()
         sources = {name: f"{chosen.origin.location}#{chosen.origin.ref}" for name, chosen in ready.sources.items()}
         keep_choices(
-            self.settings.home, execution_id, Choices(sources=sources, images=ready.images, publish=ready.publish)
+            self.settings.home,
+            execution_id,
+            Choices(sources=sources, images=ready.images, objects=ready.objects, publish=ready.publish),
         )
         overrides = [
             SourceOverride(action_name=name, revision_type="COMMIT_ID", revision_value=revision)

@@ -17,16 +17,27 @@ from pipeyard.image.build import BuildRequest, Built, Secret
 from pipeyard.image.build.owners import process_identity
 from pipeyard.image.build.stacktree import StackTree
 from pipeyard.image.sandbox import NO_LIMITS, Command, HostBind, Root
-from pipeyard.oci import Descriptor, Platform, parse_platform
+from pipeyard.oci import (
+    Descriptor,
+    ImageIndex,
+    ImageManifest,
+    Platform,
+    decode_config,
+    decode_manifest,
+    digest_of,
+    parse_platform,
+)
 from pipeyard.oci.platforms import native
 from pipeyard.plain_lines import PlainLines
 from pipeyard.progress import Observer
+from pipeyard.registry.client.copying import Shelf
 from pipeyard.registry.client.shelves import StoreShelf
 from pipeyard.registry.credentials import Credential
 from pipeyard.registry.exchange import Destination, Document, ImageOrigin, Offer, Published, ResolvedImage
 from pipeyard.registry.reference import DEFAULT_HOST, Reference
+from pipeyard.registry.store import ContentStore
 from pipeyard.service.ecr import PRIVATE_HOST
-from pipeyard.service.images import Images
+from pipeyard.service.images import Images, published_reference
 from pipeyard.service.machines import image_machine
 from pipeyard.threads import StopSignal
 
@@ -141,6 +152,44 @@ class DockerEngine:
         blobs = (image.manifest.config, *image.manifest.layers)
         return LocalImage(image=image, documents=(document,), blobs=blobs, open=opened)
 
+    @property
+    def blobs(self) -> ContentStore:
+        return self._images.store
+
+    def whole(self, reference: Reference) -> LocalImage:
+        shelf = self._shelf(reference)
+        root = shelf.document(reference.key)
+        if root is None:
+            raise PipeyardError(f"no such manifest: {reference}")
+        found = decode_manifest(root.data, root.media_type)
+        children = []
+        if isinstance(found, ImageIndex):
+            for member in found.manifests:
+                document = shelf.document(member.digest)
+                if document is None:
+                    raise PipeyardError(f"{reference} is not complete: its registry has no {member.digest}")
+                children.append(document)
+        images = [(each, decode_manifest(each.data, each.media_type)) for each in children or [root]]
+        manifests = [(document, one) for document, one in images if isinstance(one, ImageManifest)]
+        if not manifests:
+            raise PipeyardError(f"{reference} is no image")
+        first, manifest = manifests[0]
+        with shelf.read(manifest.config) as stream:
+            config = decode_config(stream.read())
+        blobs = {each.digest: each for _, one in manifests for each in (one.config, *one.layers)}
+        return LocalImage(
+            image=ResolvedImage(
+                reference=reference,
+                root=_described(root),
+                descriptor=_described(first),
+                manifest=manifest,
+                config=config,
+            ),
+            documents=(*children, root),
+            blobs=tuple(blobs.values()),
+            open=shelf.read,
+        )
+
     def push(self, image: LocalImage, reference: Reference, tags: Sequence[str], log: Log) -> str:
         observe, finish = _lines(log)
         destination = self._destination(reference, observe)
@@ -210,6 +259,16 @@ class DockerEngine:
         bare = Reference(reference.host, reference.repository)
         return self._images.registries.destination(bare, self._stop, observe, "push")
 
+    def _shelf(self, reference: Reference) -> Shelf:
+        """Where a name is read from: as `_destination`, from the other side."""
+        if PRIVATE_HOST.fullmatch(reference.host) and self._publish != "ecr":
+            if self._embedded:
+                return StoreShelf(self._images.store, reference.repository)
+            return self._images.registries.repository(
+                published_reference(self._publish, reference.repository), stop=self._stop
+            )
+        return self._images.registries.repository(reference, stop=self._stop)
+
     def _document(self, image: ResolvedImage) -> Document:
         """The exact bytes of an image's manifest."""
         host = image.reference.host
@@ -233,6 +292,10 @@ def docker_engine(images: Images, publish: str, epoch_s: int, stop: StopSignal) 
         own = held.enter_context(images.with_logins(logins))
         held.enter_context(images.store.lease())
         yield DockerEngine(own, publish, epoch_s, stop, logins)
+
+
+def _described(document: Document) -> Descriptor:
+    return Descriptor(media_type=document.media_type, digest=digest_of(document.data), size=len(document.data))
 
 
 def _lines(log: Log) -> tuple[Observer, Callable[[], None]]:

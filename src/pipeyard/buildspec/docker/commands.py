@@ -7,8 +7,9 @@ when it could not be begun. Source: docs.docker.com, "docker CLI reference".
 import json
 from collections.abc import Callable, Sequence
 
-from pipeyard.buildspec.docker import building, documents, running
+from pipeyard.buildspec.docker import archive_commands, building, documents, manifest_commands, running
 from pipeyard.buildspec.docker.engine import Engine, LocalImage, LocalImages
+from pipeyard.buildspec.docker.manifests import ManifestLists
 from pipeyard.buildspec.docker.options import read_options
 from pipeyard.buildspec.docker.serving import Call, Channel
 from pipeyard.buildspec.docker.templates import render
@@ -17,7 +18,7 @@ from pipeyard.errors import InputError, PipeyardError, Stopped
 from pipeyard.oci.platforms import native
 from pipeyard.registry.reference import DEFAULT_HOST, Reference, parse_reference
 
-_GROUPS = ("image", "container", "builder", "system", "buildx")
+_GROUPS = ("image", "container", "builder", "system", "buildx", "manifest")
 _FAILED, _NOT_BEGUN = 1, 125
 _GLOBAL = ("--debug", "-D", "--tls", "--tlsverify")
 _GLOBAL_VALUED = ("-H", "--host", "-c", "--context", "--config", "-l", "--log-level")
@@ -27,10 +28,11 @@ class Docker:
     """The docker of one build: its images, and the engine that works for it. Calls come from any thread."""
 
     def __init__(self, engine: Engine, view: BoundView, now_s: Callable[[], float]) -> None:
-        self._engine = engine
-        self._view = view
+        self.engine = engine
+        self.view = view
         self._now_s = now_s
         self.images = LocalImages()
+        self.lists = ManifestLists()
 
     def answer(self, call: Call, channel: Channel) -> int:
         """An Answer of `serving`; nothing but a client that is gone leaves it as an exception."""
@@ -78,13 +80,13 @@ class Docker:
         if not found.last("username") or not password:
             channel.err("Error: Cannot perform an interactive login from a non TTY device\n")
             return _FAILED
-        self._engine.login(_host(found.words), found.last("username"), password)
+        self.engine.login(_host(found.words), found.last("username"), password)
         channel.out("Login Succeeded\n")
         return 0
 
     def logout(self, arguments: Sequence[str], call: Call, channel: Channel) -> int:
         host = _host(read_options(arguments, valued="", switches="", short={}).words)
-        self._engine.login(host, "", "")
+        self.engine.login(host, "", "")
         channel.out(f"Removing login credentials for {host}\n")
         return 0
 
@@ -114,7 +116,7 @@ class Docker:
         return 0
 
     def push_image(self, image: LocalImage, reference: Reference, channel: Channel) -> str:
-        digest = self._engine.push(image, reference, (reference.tag,), channel.err_bytes)
+        digest = self.engine.push(image, reference, (reference.tag,), channel.err_bytes)
         self.images.pushed(image, f"{documents.familiar(reference)}@{digest}")
         return digest
 
@@ -136,7 +138,7 @@ class Docker:
 
     def _pulled(self, reference: Reference, channel: Channel) -> LocalImage:
         try:
-            image = self._engine.pull(reference, channel.err_bytes)
+            image = self.engine.pull(reference, channel.err_bytes)
         except InputError as error:
             raise PipeyardError(
                 f"Error response from daemon: manifest for {reference} not found: manifest unknown: manifest unknown",
@@ -149,12 +151,12 @@ class Docker:
     # ------------------------------------------------------------ images
 
     def build(self, arguments: Sequence[str], call: Call, channel: Channel) -> int:
-        wanted = building.read_build(arguments, call, self._view)
-        image = self._engine.build(wanted.order, self.images, _unheard if wanted.quiet else channel.err_bytes)
+        wanted = building.read_build(arguments, call, self.view)
+        image = self.engine.build(wanted.order, self.images, _unheard if wanted.quiet else channel.err_bytes)
         self.images.add(image, wanted.names)
         for name in wanted.names if wanted.push else ():
             self.push_image(image, name, channel)
-        building.write_files(wanted, image, self._view)
+        building.write_files(wanted, image, self.view)
         if wanted.quiet:
             channel.out(f"{image.id}\n")
         return 0
@@ -226,7 +228,7 @@ class Docker:
         return status
 
     def run(self, arguments: Sequence[str], call: Call, channel: Channel) -> int:
-        name, make = running.read_run(arguments, call, self._view)
+        name, make = running.read_run(arguments, call, self.view)
         image = self.images.find(name)
         if image is None:
             channel.err(f"Unable to find image '{_shown(name)}' locally\n")
@@ -235,7 +237,7 @@ class Docker:
             except PipeyardError as error:
                 channel.err(f"docker: {_told(error)}.\n")
                 return _NOT_BEGUN
-        return self._engine.run(make(image), channel.out_bytes)
+        return self.engine.run(make(image), channel.out_bytes)
 
     # ------------------------------------------------------------ what scripts ask before
 
@@ -302,6 +304,18 @@ _COMMANDS: dict[str, Callable[[Docker, Sequence[str], Call, Channel], int]] = {
     "inspect": Docker.inspect,
     "image inspect": Docker.inspect,
     "rmi": Docker.remove,
+    "save": archive_commands.save,
+    "image save": archive_commands.save,
+    "load": archive_commands.load,
+    "image load": archive_commands.load,
+    "history": archive_commands.history,
+    "image history": archive_commands.history,
+    "manifest create": manifest_commands.create,
+    "manifest annotate": manifest_commands.annotate,
+    "manifest inspect": manifest_commands.inspect,
+    "manifest push": manifest_commands.push,
+    "manifest rm": manifest_commands.remove,
+    "buildx imagetools": manifest_commands.imagetools,
     "image rm": Docker.remove,
     "run": Docker.run,
     "container run": Docker.run,

@@ -9,6 +9,7 @@ from typing import BinaryIO, Protocol
 from msgspec import Struct
 
 from pipeyard.oci import Descriptor, ImageConfig
+from pipeyard.registry.blobs import BlobStore
 from pipeyard.registry.exchange import Document, ResolvedImage
 from pipeyard.registry.reference import Reference, parse_reference
 
@@ -79,6 +80,13 @@ class Engine(Protocol):
 
     def pull(self, reference: Reference, log: Log) -> LocalImage: ...
 
+    def whole(self, reference: Reference) -> LocalImage:
+        """What a registry has under a name, with all of its platforms; its blobs stay where they are."""
+
+    @property
+    def blobs(self) -> BlobStore:
+        """Where the blobs of loaded images are kept, at least as long as the build."""
+
     def push(self, image: LocalImage, reference: Reference, tags: Sequence[str], log: Log) -> str:
         """Publishes under all tags; gives the digest that a reader of the registry sees."""
 
@@ -116,8 +124,14 @@ class LocalImages:
             return self._by_name.get(reference)
 
     def forget(self, text: str) -> bool:
-        """Takes a name away; False when there is no such name."""
+        """Takes a name away, or with an id the image and all its names; False when there is no such image."""
+        found = self.find(text)
         with self._lock:
+            if found is not None and self._by_name.get(parse_reference(text)) is None:
+                for name in [name for name, image in self._by_name.items() if image.id == found.id]:
+                    del self._by_name[name]
+                self._unnamed.pop(found.id, None)
+                return True
             return self._by_name.pop(parse_reference(text), None) is not None
 
     def names(self) -> tuple[tuple[Reference, LocalImage], ...]:

@@ -3,13 +3,16 @@
 What the build writes is not trusted: files are read without following links and up to a size.
 """
 
+import errno
 import os
 import re
 import select
+import stat
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from msgspec import Struct
 
@@ -25,7 +28,8 @@ class Call(Struct, frozen=True, kw_only=True):
     arguments: tuple[str, ...]
     folder: str
     environment: dict[str, str]
-    stdin: bytes
+    stdin: bytes  # its beginning, when it is larger than what any command but `load` reads
+    stdin_file: Path | None = None  # all of it
 
 
 class Channel:
@@ -130,6 +134,7 @@ def _answer(place: Path, answer: Answer) -> None:
                 for part in _read(place / "env").split(b"\0")
             ),
             stdin=_read(place / "stdin"),
+            stdin_file=place / "stdin",
         )
         flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
         err = os.open(place / "err", flags)
@@ -159,10 +164,19 @@ def _answered(call: Call, channel: Channel, answer: Answer) -> int:
         return 125
 
 
+def open_untrusted(file: Path) -> BinaryIO:
+    """A regular file of the build's, never through a link. Raises OSError."""
+    descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a regular file", str(file))
+    return open(descriptor, "rb")
+
+
 def _read(file: Path) -> bytes:
     try:
-        descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        stream = open_untrusted(file)
     except OSError:
         return b""
-    with open(descriptor, "rb") as stream:
+    with stream:
         return stream.read(_MAX_INPUT)

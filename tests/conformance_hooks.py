@@ -41,7 +41,7 @@ def _described(statement: Statement) -> dict[str, Any]:
         "name": statement.name,
         "flags": list(statement.flags),
         "json": statement.exec_form,
-        "start_line": statement.place.line,
+        "start_line": statement.start_line,
         "end_line": statement.end_line,
         "heredocs": [
             {"name": doc.name, "fd": doc.fd, "expand": doc.expand, "chomp": doc.chomp, "content": doc.content}

@@ -53,7 +53,9 @@ def test_substitutions_are_those_of_buildkit(word: str, expected: str) -> None:
     assert value(word) == expected
 
 
-@pytest.mark.parametrize("word", ["${", "${A", "${}", "${A!}", "${A:0:1}", "'x", '"x', "${A:-'x}", "${A#\\x}", "${A/b"])
+@pytest.mark.parametrize(
+    "word", ["${", "${A", "${}", "${A!}", "${A:0:1}", "'x", '"x', "${A:-'x}", "${A#\\x}", "${A/b", "${A:/a/b}"]
+)
 def test_what_is_no_substitution_is_an_error_at_its_word(word: str) -> None:
     with pytest.raises(DockerfileError) as caught:
         value(word)

@@ -5,6 +5,7 @@ import pytest
 from pipeyard.errors import DockerfileError, Place
 from pipeyard.image.dockerfile.instructions import Add, Copy, Dockerfile, Healthcheck, Onbuild, Run, User
 from pipeyard.image.dockerfile.parser import parse, parse_trigger
+from pipeyard.image.dockerfile.statements import read_statements
 
 
 def read(text: str) -> Dockerfile:
@@ -172,6 +173,27 @@ def test_directives_end_at_the_first_other_line() -> None:
     file = read("# syntax=a/b:1 x\n#ESCAPE=`\n\n# check=skip=all\nFROM a\nRUN a `\n b\n")
     assert (file.escape, file.syntax and file.syntax.value, file.check) == ("`", "a/b:1 x", None)
     assert file.stages[0].instructions[0].source == "RUN a  b"
+
+
+def test_only_the_escape_directive_may_stand_behind_white_space() -> None:
+    file = read(" # escape=`\n# check=skip=all\nFROM a\n")
+    assert (file.escape, file.check) == ("`", None)
+
+
+def test_a_flag_ends_where_the_line_does() -> None:
+    (statement,) = read_statements(b"USER --a\\\v", "Dockerfile").statements
+    assert statement.flags == ("--a",)
+
+
+def test_a_statement_starts_at_the_first_line_that_continues_into_it() -> None:
+    statements = read_statements(b"FROM a\n\n\\\n  \\\nUSER b\n", "Dockerfile").statements
+    assert [(one.start_line, one.place.line, one.end_line) for one in statements] == [(1, 1, 1), (3, 5, 5)]
+
+
+def test_a_source_that_only_resembles_a_heredoc_is_a_path() -> None:
+    copy = only("COPY a<<b<<${ /c")
+    assert isinstance(copy, Copy)
+    assert [word.raw for word in copy.sources] == ["a<<b<<${"]
 
 
 def test_syntax_is_found_behind_a_shebang() -> None:

@@ -17,12 +17,14 @@ _ASCII_SPACES = "\t\n\f\r "
 _name = later(r"[a-zA-Z][a-zA-Z0-9]*")
 
 
-def read_directives(source: Source) -> dict[str, Directive]:
+def read_directives(source: Source) -> None:
     """Passes the directives at the source's position and sets its escape character.
+
+    Here a directive may stand behind white space; the others, which `find_directive` finds, may not.
 
     Raises DockerfileError for a directive given twice, and for an escape character that is none.
     """
-    found: dict[str, Directive] = {}
+    found = set()
     while (named := _directive(source.peek_line(), "#")) is not None:
         name, value = named
         place = Place(source.file, source.line_number)
@@ -32,9 +34,8 @@ def read_directives(source: Source) -> dict[str, Directive]:
             if value not in ("\\", "`"):
                 raise DockerfileError(f"invalid escape token '{value}' does not match ` or \\", place=place)
             source.use_escape(value)
-        found[name] = Directive(name, value, place)
+        found.add(name)
         source.skip_line()
-    return found
 
 
 def find_directive(text: bytes, name: str, file: str, *, any_comment: bool = False) -> Directive | None:

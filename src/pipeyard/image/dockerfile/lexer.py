@@ -289,7 +289,7 @@ class _Lexer:
         operator = frame.operator[-1]
         value = self.value(frame.name)
         if value is None and self.dialect.keep_unset:
-            self.out[frame.start - 1] = "${" + frame.name + ("/" if frame.pattern else frame.operator)
+            self.out[frame.start - 1] = "${" + frame.name + ("/" if frame.operator == "//" else frame.operator)
             self.out.append("}")
             return
         absent = value is None or (value == "" and frame.operator[0] == ":")
@@ -307,7 +307,7 @@ class _Lexer:
             greedy = word.startswith(operator)
             drop = drop_prefix if operator == "#" else drop_suffix
             self.instead(frame, drop(word[1:] if greedy else word, value or "", greedy=greedy))
-        elif operator == "/":
+        elif frame.operator in ("/", "//"):
             everywhere = frame.operator == "//"
             text = replace(frame.pattern, word, value or "", everywhere=everywhere, limit=RESULT_LIMIT)
             self.instead(frame, text)

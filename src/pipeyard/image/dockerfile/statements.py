@@ -39,6 +39,7 @@ class Statement(Struct, frozen=True, gc=False, kw_only=True):
     """
 
     place: Place
+    start_line: int  # above `place` when the statement begins with lines that hold nothing but the escape character
     end_line: int
     source: str
     keyword: str  # as written
@@ -66,7 +67,7 @@ class Statements(Struct, frozen=True, gc=False, kw_only=True):
 def read_statements(text: bytes, file: str) -> Statements:
     """Raises DockerfileError, placed, for what has no instruction's form. What it means is for `parser.parse`."""
     source = Source(text, file)
-    directives = read_directives(source)
+    read_directives(source)
     empty: list[Place] = []
     statements = tuple(_statements(source, empty))
     if not statements:
@@ -74,8 +75,8 @@ def read_statements(text: bytes, file: str) -> Statements:
     return Statements(
         statements=statements,
         escape=source.escape,
-        syntax=directives.get("syntax") or find_directive(text, "syntax", file, any_comment=True),
-        check=directives.get("check") or find_directive(text, "check", file),
+        syntax=find_directive(text, "syntax", file, any_comment=True),
+        check=find_directive(text, "check", file),
         empty_continuations=tuple(empty),
     )
 
@@ -96,13 +97,13 @@ def _statement(source: Source, line: Line, start: int) -> Statement:
     """The instruction whose keyword stands at `start`; of an ONBUILD, with its trigger."""
     text = line.text
     end = len(text.rstrip(SPACES))
-    keyword, position = split_keyword(text, start)
+    keyword, position = split_keyword(text, start, end)
     name = keyword.upper()
     if len(text) > _LONG_LINE and not (
         name in _UNSPLIT and "<<" not in text and text[position : position + 1] not in "[-"
     ):
         source.spend(sum(map(text.count, " \t,=$\"'\\`")))
-    flags, position = split_flags(text, position, source.escape)
+    flags, position = split_flags(text, position, end, source.escape)
     position = min(position, end)
     exec_form = False
     pieces: list[Piece] | None = []
@@ -126,7 +127,7 @@ def _statement(source: Source, line: Line, start: int) -> Statement:
             words = name in _EXEC_OR_WORDS
             pieces = split_words(text, position, end) if words else [(position, text[position:end])]
     elif name == "HEALTHCHECK":
-        kind, after = split_keyword(text, position)
+        kind, after = split_keyword(text, position, end)
         pieces = split_exec_form(text, after, end) if after < end else []
         exec_form = pieces is not None and after < end
         if pieces is None:
@@ -146,6 +147,7 @@ def _statement(source: Source, line: Line, start: int) -> Statement:
             heredocs = _heredocs(source, line)
     return Statement(
         place=line.place(start),
+        start_line=line.start_line,
         end_line=source.line_number - 1 if heredocs else line.end_line,
         source=text[start:] if start else text,
         keyword=keyword,

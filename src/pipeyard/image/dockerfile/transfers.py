@@ -5,7 +5,7 @@ from typing import TypedDict
 from pipeyard.errors import DockerfileError
 from pipeyard.image.dockerfile.fields import common_fields, flag_word
 from pipeyard.image.dockerfile.flags import Flags, read_flags
-from pipeyard.image.dockerfile.heredoc import read_opening
+from pipeyard.image.dockerfile.heredoc import Opening, read_opening
 from pipeyard.image.dockerfile.instructions import Add, Copy, InlineFile, Word
 from pipeyard.image.dockerfile.statements import Statement
 
@@ -30,13 +30,13 @@ def _transfer(statement: Statement, flags: Flags) -> _Transfer:
             hint=f"write {statement.name} source destination",
         )
     *sources, destination = statement.arguments
-    if "<<" in destination.raw and _is_heredoc(destination):
+    if _heredoc(destination) is not None:
         raise DockerfileError(f"{statement.name} cannot accept a heredoc as a destination", place=destination.place)
     bodies = {heredoc.name: heredoc.text for heredoc in statement.heredocs}
     paths = []
     files = []
     for source in sources:
-        opening = read_opening(source.raw) if "<<" in source.raw else None
+        opening = _heredoc(source)
         if opening is None:
             paths.append(source)
         else:
@@ -60,11 +60,14 @@ def _transfer(statement: Statement, flags: Flags) -> _Transfer:
     }
 
 
-def _is_heredoc(word: Word) -> bool:
+def _heredoc(word: Word) -> Opening | None:
+    """A word that cannot be read opens nothing; what is wrong with it is said when it is expanded."""
+    if "<<" not in word.raw:
+        return None
     try:
-        return read_opening(word.raw) is not None
+        return read_opening(word.raw)
     except DockerfileError:
-        return False
+        return None
 
 
 def read_copy(statement: Statement) -> Copy:

@@ -19,6 +19,7 @@ Piece = tuple[int, str]
 """Offset and text."""
 
 _BLANK = r"[\t\v\f\r ]"
+_ASCII_SPACES = "\t\n\v\f\r "
 _keyword = re.compile(rf"([^\t\v\f\r ]+){_BLANK}*").match
 _words = re.compile(r"[^\t\v\f\r ]+").finditer
 _blanks = later(rf"{_BLANK}+")
@@ -26,23 +27,23 @@ _exec_string = later('"' + repeated(r'[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-
 _lone_surrogate = later(r"[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]")
 
 
-def split_keyword(text: str, start: int) -> tuple[str, int]:
+def split_keyword(text: str, start: int, end: int) -> tuple[str, int]:
     """The word at `start`, and the offset of what follows its blanks."""
-    found = _keyword(text, start)
+    found = _keyword(text, start, end)
     if found is None:
-        return "", len(text)
+        return "", end
     return found[1], found.end()
 
 
-def split_flags(text: str, start: int, escape: str) -> tuple[tuple[str, ...], int]:
-    """The words at `start` that begin with `--`, unquoted, and where the arguments begin. A bare `--` ends them."""
-    position = _skip_spaces(text, start)
+def split_flags(text: str, start: int, end: int, escape: str) -> tuple[tuple[str, ...], int]:
+    """The words from `start` that begin with `--`, unquoted, and where the arguments begin. A bare `--` ends them."""
+    position = _skip_spaces(text, start, _ASCII_SPACES)
     if not text.startswith("--", position):
-        return (), position
+        return (), _skip_spaces(text, position)
     patterns = _flag_patterns(escape)
     flags = []
-    while found := patterns.flag.match(text, position):
-        position = _skip_spaces(text, found.end())
+    while found := patterns.flag.match(text, position, end):
+        position = _skip_spaces(text, found.end(), _ASCII_SPACES)
         flag = found[0]
         if "'" in flag or '"' in flag or escape in flag:
             # First the quotes go, whose contents may hold the other kind of quote, then the escapes.
@@ -50,11 +51,11 @@ def split_flags(text: str, start: int, escape: str) -> tuple[tuple[str, ...], in
         if flag == "--":
             break
         flags.append(flag)
-    return tuple(flags), position
+    return tuple(flags), _skip_spaces(text, position)
 
 
-def _skip_spaces(text: str, start: int) -> int:
-    while start < len(text) and text[start] in SPACES:
+def _skip_spaces(text: str, start: int, spaces: str = SPACES) -> int:
+    while start < len(text) and text[start] in spaces:
         start += 1
     return start
 

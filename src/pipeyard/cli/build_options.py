@@ -30,7 +30,7 @@ BUILD_OPTIONS = (
     Option("--compression", "compression", help="Of the layers.", choices=("gzip", "zstd"), default="gzip"),
     Option("--network", "network", help="Network of RUN.", choices=("default", "host", "none"), default="default"),
     Option("--add-host", "hosts", "NAME:ADDRESS", "A line of /etc/hosts for RUN.", many=True),
-    Option("--allow", "allow", "ENTITLEMENT", "security.insecure: RUN may leave the sandbox.", many=True),
+    Option("--allow", "allow", "ENTITLEMENT", "What RUN may ask for: network.host, security.insecure.", many=True),
     Option("-m --memory", "memory", "BYTES", "Most memory of a RUN (such as 512m).", default=""),
     Option("--shm-size", "shm_size", "BYTES", "Size of /dev/shm in a RUN (such as 64m).", default=""),
     Option("--ulimit", "ulimits", "NAME=SOFT[:HARD]", "A limit of a RUN's processes.", many=True),

@@ -102,6 +102,7 @@ def _request(options: dict[str, Any], context: Context, outputs: Sequence[Output
         add_hosts=dict(_host(text) for text in options["hosts"]),
         insecure="security.insecure" in _allowed(options["allow"]),
         limits=limits_of(options["memory"], options["shm_size"], options["ulimits"]),
+        host_network=options["network"] == "host" or "network.host" in _allowed(options["allow"]),
         cache_from=tuple(cache_source(text, folder) for text in options["caches_from"]),
         inline_cache=any(is_inline(text) for text in options["caches_to"]),
         no_cache=options["no_cache"],
@@ -112,7 +113,7 @@ def _request(options: dict[str, Any], context: Context, outputs: Sequence[Output
 
 
 def _allowed(texts: tuple[str, ...]) -> frozenset[str]:
-    """What `--allow` grants. The host's network is granted by `--network` alone. Raises InputError."""
+    """What `--allow` grants; `--network=host` grants the network as well. Raises InputError."""
     found = frozenset(part.strip() for text in texts for part in text.split(","))
     if unknown := found - {"security.insecure", "network.host"}:
         raise InputError(

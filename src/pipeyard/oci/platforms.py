@@ -1,11 +1,13 @@
 """Platforms: what an image runs on, as `os/architecture[/variant]`. Names as in Go and containerd."""
 
 import platform as machine
+import re
 
 from msgspec import Struct
 
 from pipeyard.errors import InputError
 
+_component = re.compile(r"[a-z0-9_.-]+").fullmatch
 _ARCHITECTURES = {
     "x86_64": "amd64",
     "x86-64": "amd64",
@@ -41,7 +43,7 @@ class Platform(Struct, frozen=True):
 def parse_platform(text: str) -> Platform:
     """`linux/arm64/v8`, `arm64`, `linux`; normalised (`aarch64` and `arm64/v8` are `arm64`). Raises InputError."""
     parts = text.strip().lower().split("/")
-    if not all(parts) or len(parts) > 3:
+    if not all(map(_component, parts)) or len(parts) > 3:
         raise InputError(f"{text!r} is not a platform", hint="write os/architecture, such as linux/amd64")
     if len(parts) == 1:
         if parts[0] in {"linux", "windows", "darwin", "freebsd"}:

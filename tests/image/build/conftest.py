@@ -109,6 +109,12 @@ def files_of(built: Built) -> dict[str, Entry]:
     return dict(sorted(found.items(), key=lambda item: layer_order(item[1])))
 
 
+def content_of(built: Built, path: str) -> bytes:
+    found = files_of(built)[path].content
+    assert isinstance(found, bytes)
+    return found
+
+
 @pytest.fixture
 def yard(tmp_path: Path) -> Iterator[Yard]:
     made = Yard(tmp_path)

@@ -7,24 +7,18 @@ from pathlib import Path
 import pytest
 
 from pipeyard.errors import BuildFailed, DockerfileError, InputError, Stopped
-from pipeyard.image.build import BuildParts, BuildRequest, Built, Limits, Secret, build_image
+from pipeyard.image.build import BuildParts, BuildRequest, Limits, Secret, build_image
 from pipeyard.image.sandbox import open_sandbox
 from pipeyard.oci import parse_platform
 from pipeyard.registry.embedded import StoreOrigin
 from pipeyard.threads import StopSignal
-from tests.image.build.conftest import Yard, entries_of, files_of
-
-
-def content(built: Built, path: str) -> bytes:
-    found = files_of(built)[path].content
-    assert isinstance(found, bytes)
-    return found
+from tests.image.build.conftest import Yard, content_of, entries_of, files_of
 
 
 def test_files_land_where_the_dockerfile_says(yard: Yard) -> None:
     built = yard.build("FROM scratch\nCOPY a.txt b.txt /x/\nCOPY a.txt /y\n", {"a.txt": "a", "b.txt": "b"})
     assert [entry.path for entry in entries_of(built, 0)] == ["x", "x/a.txt", "x/b.txt"]
-    assert content(built, "y") == b"a"
+    assert content_of(built, "y") == b"a"
 
 
 def test_the_configuration_and_history_are_those_of_buildkit(yard: Yard) -> None:
@@ -68,7 +62,7 @@ def test_the_environment_the_user_and_the_working_folder_of_a_command(yard: Yard
         "echo $A $ORIGIN $HOME $PWD $(id -u) $(id -G) > /tmp/o\n"
     )
     groups = b"1000 2001" if os.geteuid() == 0 else b"1000"  # with one id there are no supplementary groups
-    assert content(built, "tmp/o") == b"1 base /home/app /w 1000 " + groups + b"\n"
+    assert content_of(built, "tmp/o") == b"1 base /home/app /w 1000 " + groups + b"\n"
 
 
 def test_what_nothing_changed_about_is_not_done_again(yard: Yard, busybox: str) -> None:
@@ -78,7 +72,7 @@ def test_what_nothing_changed_about_is_not_done_again(yard: Yard, busybox: str) 
     assert (second.digest, second.cached_steps, yard.carried_out[1:]) == (first.digest, 3, [])
     third = yard.build(dockerfile, {"src/b": "b"})
     assert yard.carried_out[1:] == ["COPY src /src", "RUN ls /src > /list"]
-    assert content(third, "list") == b"a\nb\n"
+    assert content_of(third, "list") == b"a\nb\n"
 
 
 def test_a_change_back_is_found_in_the_cache(yard: Yard) -> None:
@@ -156,7 +150,7 @@ def test_a_stage_that_comes_out_the_same_does_not_rebuild_what_copies_from_it(ya
 
 def test_triggers_of_the_base_run_first_and_are_gone(yard: Yard, busybox: str) -> None:
     built = yard.build("FROM example.com/onbuild\nRUN test -e /triggered && echo yes > /seen\n")
-    assert content(built, "seen") == b"yes\n"
+    assert content_of(built, "seen") == b"yes\n"
     assert built.platforms[0].config.config is not None
     assert not built.platforms[0].config.config.on_build
 
@@ -203,8 +197,8 @@ def test_secrets_are_seen_by_their_command_only(yard: Yard, busybox: str) -> Non
         "test $(cat /run/secrets/k) = one && echo ok > /ok\nRUN ls /run > /left || true\n",
         secrets={"k": Secret(value=b"one"), "e": Secret(value=b"two")},
     )
-    assert content(built, "ok") == b"ok\n"
-    assert b"secrets" not in content(built, "left")
+    assert content_of(built, "ok") == b"ok\n"
+    assert b"secrets" not in content_of(built, "left")
 
 
 def test_a_required_secret_that_is_missing_fails_the_step(yard: Yard, busybox: str) -> None:
@@ -216,7 +210,7 @@ def test_a_cache_mount_keeps_its_files_and_is_in_no_layer(yard: Yard, busybox: s
     mount = "RUN --mount=type=cache,target=/c"
     yard.build(f"FROM {busybox}\n{mount} echo kept > /c/f\n")
     built = yard.build(f"FROM {busybox}\n{mount} cat /c/f > /seen\n")
-    assert content(built, "seen") == b"kept\n"
+    assert content_of(built, "seen") == b"kept\n"
     assert not any(path.startswith("c/") for path in files_of(built))
 
 
@@ -225,7 +219,7 @@ def test_a_bind_mount_shows_the_context_without_what_is_ignored(yard: Yard, busy
         f"FROM {busybox}\nRUN --mount=target=/ctx ls /ctx > /seen\n",
         {"a": "a", "secret.pem": "s", ".dockerignore": "*.pem\n.dockerignore\n"},
     )
-    assert content(built, "seen") == b"a\n"
+    assert content_of(built, "seen") == b"a\n"
 
 
 def test_a_limit_on_time_ends_a_command(yard: Yard, busybox: str) -> None:
@@ -294,6 +288,72 @@ def test_links_of_the_image_are_followed_at_the_destination(yard: Yard, busybox:
     assert layer["srv/data"].mode == 0o750  # as it is below
 
 
+def test_folders_that_an_octal_mode_makes_have_no_special_bits(yard: Yard) -> None:
+    built = yard.build("FROM scratch\nCOPY --chmod=4755 f /o/\n", {"f": "f"})
+    assert [(entry.path, entry.mode) for entry in entries_of(built)] == [("o", 0o755), ("o/f", 0o4755)]
+
+
+@pytest.mark.parametrize("path", ["link/f", "nowhere"])
+def test_parents_are_not_looked_for_behind_links(yard: Yard, path: str) -> None:
+    yard.write({"folder/f": "f"})
+    (yard.context / "link").symlink_to("folder")
+    (yard.context / "nowhere").symlink_to("absent")
+    with pytest.raises(BuildFailed, match=f'"/{path}": not found'):
+        yard.build(f"FROM scratch\nCOPY --parents {path} /o/\n")
+
+
+def test_the_group_of_an_owner_with_nothing_behind_its_colon_is_roots(yard: Yard, busybox: str) -> None:
+    built = yard.build(f"FROM {busybox}\nCOPY --chown=app: f /f\nCOPY --chown=app f /g\n", {"f": "f"})
+    found = files_of(built)
+    assert [(found[name].uid, found[name].gid) for name in "fg"] == [(1000, 0), (1000, 1000)]
+
+
+def test_a_linked_copy_has_no_names_to_look_up(yard: Yard, busybox: str) -> None:
+    with pytest.raises(BuildFailed, match="invalid user 'app'"):
+        yard.build(f"FROM {busybox}\nCOPY --link --chown=app f /\n", {"f": "f"})
+
+
+def test_a_command_leaves_the_folders_that_a_container_needs(yard: Yard, busybox: str) -> None:
+    built = yard.build(f"FROM {busybox} AS b\nFROM scratch\nCOPY --from=b /bin /bin\nRUN echo > /o\n")
+    made = {entry.path: (entry.kind, entry.mode) for entry in entries_of(built)}
+    assert {path: made[path] for path in ("dev", "proc", "sys")} == dict.fromkeys(
+        ("dev", "proc", "sys"), ("dir", 0o755)
+    )
+
+
+def test_a_bind_mount_follows_the_link_that_it_names(yard: Yard, busybox: str) -> None:
+    yard.write({"folder/f": "f"})
+    (yard.context / "link").symlink_to("folder")
+    built = yard.build(f"FROM {busybox}\nRUN --mount=source=link,target=/m cat /m/f > /o\n")
+    assert content_of(built, "o") == b"f"
+
+
+def test_a_command_that_gets_a_secret_is_not_the_one_that_had_none(yard: Yard, busybox: str) -> None:
+    command = "RUN --mount=type=secret,id=s{} cat /run/secrets/s > /o || echo none > /o\n"
+    secrets = {"s": Secret(value=b"known")}
+    assert content_of(yard.build(f"FROM {busybox}\n" + command.format("")), "o") == b"none\n"
+    built = yard.build(f"FROM {busybox}\n" + command.format(",required"), secrets=secrets)
+    assert content_of(built, "o") == b"known"
+
+
+def test_a_tmpfs_can_be_read_only(yard: Yard, busybox: str) -> None:
+    with pytest.raises(BuildFailed):
+        yard.build(f"FROM {busybox}\nRUN --mount=type=tmpfs,target=/m,ro echo > /m/x\n")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="one id cannot run as others")
+@pytest.mark.parametrize(("user", "ids"), [(":extra", b"0 2001"), ("app:extra:more", b"1000 2001"), ("5:6:7", b"5 6")])
+def test_a_user_may_be_left_out_and_has_no_third_part(yard: Yard, busybox: str, user: str, ids: bytes) -> None:
+    built = yard.build(f"FROM {busybox}\nUSER {user}\nRUN echo $(id -u) $(id -g) > /tmp/o\n")
+    assert content_of(built, "tmp/o") == ids + b"\n"
+
+
+@pytest.mark.parametrize("user", ["4294967296", "2147483648", "0:4294967296"])
+def test_a_number_beyond_all_users_is_nobody(yard: Yard, busybox: str, user: str) -> None:
+    with pytest.raises(BuildFailed, match="uids and gids must be in range 0-2147483647"):
+        yard.build(f"FROM {busybox}\nUSER {user}\nRUN id\n")
+
+
 def test_names_are_looked_up_in_the_image(yard: Yard, busybox: str) -> None:
     built = yard.build(f"FROM {busybox}\nCOPY --chown=app:extra f /f\n", {"f": "f"})
     assert (files_of(built)["f"].uid, files_of(built)["f"].gid) == (1000, 2001)
@@ -320,7 +380,7 @@ def test_named_contexts_take_the_place_of_stages_and_images(yard: Yard, tmp_path
         "FROM scratch AS files\nCOPY missing /\nFROM scratch\nCOPY --from=files f /f\n",
         contexts={"files": str(other)},
     )
-    assert content(built, "f") == b"other"
+    assert content_of(built, "f") == b"other"
 
 
 def test_no_cache_does_everything_again_and_a_filter_one_stage(yard: Yard, busybox: str) -> None:

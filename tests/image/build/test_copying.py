@@ -149,9 +149,15 @@ def test_a_view_hides_what_an_upper_layer_removed() -> None:
         ("a+X", 0o644, False, 0o644),
         ("a+X", 0o644, True, 0o755),
         ("+t", 0o755, True, 0o1755),
+        ("o+t,o+s", 0o644, False, 0o644),
+        ("a=r", 0o7777, False, 0o1444),
+        ("+xt", 0o644, False, 0o1644),
+        ("u-x,a+X", 0o744, False, 0o755),
+        ("g=u-w", 0o700, False, 0o750),
+        ("ug=rwg", 0o404, False, 0o664),
     ],
 )
-def test_modes_change_as_chmod_changes_them(text: str, before: int, is_folder: bool, after: int) -> None:
+def test_modes_change_as_buildkit_changes_them(text: str, before: int, is_folder: bool, after: int) -> None:
     assert parse_mode(text)(before, is_folder) == after
 
 

@@ -115,13 +115,11 @@ def test_proxies_reach_a_command_and_no_key() -> None:
     assert len(keys) == 1
 
 
-def test_secrets_are_in_no_key_and_other_mounts_are() -> None:
-    keys = {
-        flags: step_key(commands(planned(f"FROM scratch\nRUN {flags} x\n"))[0], ["below"], ())
-        for flags in ("", "--mount=type=secret,id=a", "--mount=type=ssh", "--mount=type=tmpfs,target=/t")
-    }
-    assert len(set(keys.values())) == 2
-    assert keys["--mount=type=secret,id=a"] == keys[""]
+def test_a_command_with_another_mount_is_another_command() -> None:
+    mounts = ("", "secret,id=a", "secret,id=b", "secret,id=a,required", "ssh", "tmpfs,target=/t")
+    flags = [f"--mount=type={mount}" if mount else "" for mount in mounts]
+    keys = {step_key(commands(planned(f"FROM scratch\nRUN {one} x\n"))[0], ["below"], ()) for one in flags}
+    assert len(keys) == len(mounts)
 
 
 def test_a_working_folder_is_made_once_it_is_known() -> None:
@@ -129,6 +127,36 @@ def test_a_working_folder_is_made_once_it_is_known() -> None:
     made = [v.operation.path for v in graph.vertices if isinstance(v.operation, MakeFolder)]
     copies = [v.operation.destination for v in graph.vertices if isinstance(v.operation, CopyFiles)]
     assert (made, copies, runtime(graph).working_dir) == (["/a", "/b"], ["/c/"], "/")
+
+
+@pytest.mark.parametrize(
+    ("written", "told", "made"),
+    [("/w/", "/w/", "/w"), ("/w/../v", "/w/../v", "/v"), ("w/", "/base/w", "/base/w"), ("''", "/base/", "/base")],
+)
+def test_an_absolute_working_folder_is_told_as_it_was_written(written: str, told: str, made: str) -> None:
+    graph = planned(f"FROM base\nWORKDIR {written}\n", Registry(base=RuntimeConfig(working_dir="/base/")))
+    folder = graph.vertices[graph.target].operation
+    assert isinstance(folder, MakeFolder)
+    assert (runtime(graph).working_dir, folder.path) == (told, made)
+    assert graph.config.history[-1].created_by == f"WORKDIR {told}"
+
+
+def test_a_base_keeps_the_working_folder_that_it_has() -> None:
+    graph = planned("FROM base\nRUN x\n", Registry(base=RuntimeConfig(working_dir="/app/")))
+    assert (runtime(graph).working_dir, commands(graph)[0].folder) == ("/app/", "/app")
+
+
+def test_a_mount_without_a_target_is_at_the_working_folder() -> None:
+    (run,) = commands(planned("FROM scratch\nWORKDIR /w\nRUN --mount=type=cache x\n"))
+    assert run.mounts[0].target == "/w"
+
+
+def test_the_network_of_the_host_is_for_those_who_were_allowed_it() -> None:
+    text = "FROM scratch\nRUN --network=host x\n"
+    with pytest.raises(DockerfileError, match=r"network\.host is not allowed") as caught:
+        planned(text)
+    assert (str(caught.value.place), "--allow network.host" in caught.value.hint) == ("Dockerfile:2:1", True)
+    assert commands(planned(text, host_network=True))[0].network == "host"
 
 
 def test_an_entrypoint_forgets_the_command_of_the_base_and_not_its_own() -> None:
@@ -170,6 +198,13 @@ def test_an_image_is_as_old_as_its_base_says_nothing_about() -> None:
         ("FROM scratch\nCOPY https://example.com/f /\n", 2, "can't be a URL for COPY"),
         ("FROM scratch\nCOPY https://example.com/r.git /\n", 2, "can't be a git ref for COPY"),
         ("FROM scratch\nRUN --mount=type=tmpfs,target=/ x\n", 2, "invalid mount target"),
+        ("FROM scratch\nRUN --mount=type=tmpfs x\n", 2, "invalid mount target"),
+        ("FROM scratch\nRUN --device=gpu x\n", 2, "RUN --device"),
+        ("FROM Unused\nFROM scratch\n", 1, "invalid reference format"),
+        ("FROM --platform=linux/a~b scratch\n", 1, "failed to parse platform linux/a~b"),
+        ("FROM scratch\nADD --checksum=sha256:00 http://example.com/f /\n", 2, "invalid checksum digest length"),
+        ("FROM scratch\nADD --checksum=md5:00 http://example.com/f /\n", 2, "unsupported digest algorithm"),
+        ("FROM scratch\nADD --checksum=sha256:XY http://example.com/f /\n", 2, "invalid checksum digest format"),
     ],
 )
 def test_what_cannot_be_planned_is_told_with_its_place(text: str, line: int, complaint: str) -> None:

@@ -201,6 +201,7 @@ class _Build:
             platform=platform,
             contexts=request.contexts,
             network=request.network,
+            host_network=request.host_network,
             hostname=request.hostname,
             hosts=request.add_hosts,
             no_cache=request.no_cache,

@@ -29,6 +29,7 @@ class Placed(Struct, frozen=True, gc=False):
     tree: FileTree | None = None
     source: str = ""
     entry: Entry | None = None  # of an unpacked archive: the entry itself
+    names: list[str] | None = None  # of a file with hard links: the paths, shared by all of them
 
 
 class _Spot(Struct, frozen=True, gc=False):
@@ -121,7 +122,7 @@ class Copier:
         uid, gid = self.ownership.owner or (0, 0)
         asked = None if plain_mode else self.ownership.folder_mode
         wanted = DEFAULT_FOLDER_MODE if asked is None else asked
-        self.put(path, Placed(Node(kind="dir", mode=wanted & 0o7777, uid=uid, gid=gid, mtime_ns=self.epoch_ns)))
+        self.put(path, Placed(Node(kind="dir", mode=wanted & 0o777, uid=uid, gid=gid, mtime_ns=self.epoch_ns)))
 
     def _carry(self, path: str, node: Node) -> None:
         """A folder that exists below is named again as it is: some tools unpack each layer on its own."""
@@ -136,12 +137,27 @@ class Copier:
     def replace(self, path: str) -> None:
         """Forgets what was put at the path and below it; what the layers below have there is covered by what comes."""
         for known in [one for one in self.placed if one == path or one.startswith(path + "/")]:
-            del self.placed[known]
+            names = self.placed.pop(known).names
+            if names is not None:
+                names.remove(known)
         self.view.cover(path)
 
     def put(self, path: str, placed: Placed) -> None:
         self.placed[path] = placed
         self.view.made[path] = placed.node
+
+    def link(self, path: str, first: str, attributes: Node) -> None:
+        """Makes `path` another name of what was put at `first`; owner and mode become those given, for all names."""
+        known = self.placed[first]
+        node = structs.replace(known.node, uid=attributes.uid, gid=attributes.gid, mode=attributes.mode)
+        entry = known.entry and structs.replace(known.entry, uid=node.uid, gid=node.gid, mode=node.mode)
+        names = known.names if known.names is not None else [first]
+        placed = structs.replace(known, node=node, entry=entry, names=names)
+        if node != known.node or known.names is None:
+            for name in names:
+                self.put(name, placed)
+        names.append(path)
+        self.put(path, placed)
 
     # ------------------------------------------------------------ one path
 
@@ -181,16 +197,7 @@ class Copier:
         if node.identity is not None and node.kind == "file":
             first = self._linked.setdefault(node.identity, target)
             if first != target and first in self.placed:
-                link = Entry(
-                    path=target,
-                    kind="hardlink",
-                    mode=changed.mode,
-                    uid=changed.uid,
-                    gid=changed.gid,
-                    mtime_ns=changed.mtime_ns,
-                    link=first,
-                )
-                self.put(target, Placed(changed, entry=link))
+                self.link(target, first, changed)
                 return
         self.put(target, Placed(changed, tree, source))
 
@@ -271,9 +278,23 @@ class Copier:
         """
         if not self.view.made:
             return
+        seen: dict[int, str] = {}  # of files with hard links: the name that came first, which the others link to
         for path, placed in self._ordered():
             node, tree, entry = placed.node, placed.tree, placed.entry
-            if entry is None:
+            first = seen.setdefault(id(placed.names), path) if placed.names is not None else path
+            if first != path:
+                entry = Entry(
+                    path=path,
+                    kind="hardlink",
+                    mode=node.mode,
+                    uid=node.uid,
+                    gid=node.gid,
+                    mtime_ns=node.mtime_ns,
+                    link=first,
+                )
+            elif entry is not None and entry.path != path:
+                entry = structs.replace(entry, path=path)
+            elif entry is None:
                 content: Content = f"{folder}/{path}" if folder else b""
                 xattrs: dict[str, bytes] = {}
                 if tree is not None:

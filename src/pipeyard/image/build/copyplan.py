@@ -4,6 +4,7 @@ Source: BuildKit, frontend/dockerfile/dockerfile2llb/convert_copy.go.
 """
 
 import posixpath
+import re
 from urllib.parse import urlsplit
 
 from pipeyard.errors import DockerfileError
@@ -14,6 +15,8 @@ from pipeyard.image.build.stagestate import StageState, VertexList, source_key
 from pipeyard.image.build.workpaths import destination_path, joined
 from pipeyard.image.dockerfile.instructions import Add, Copy
 from pipeyard.image.dockerfile.wildcard import has_wildcard
+
+_CHECKSUM_DIGITS = {"sha256": 64, "sha384": 96, "sha512": 128}
 
 
 def plan_copy(stage: StageState, instruction: Copy | Add, graph: VertexList) -> None:
@@ -64,6 +67,8 @@ class _Copier:
             source = instruction.sources[0].text
             if not _is_http(source) and parse_git(source) is None:
                 raise DockerfileError("checksum requires HTTP(S) or Git sources")
+            if _is_http(source):
+                _check_checksum(self._checksum)
 
     def _origin(self, stage: StageState) -> int | None:
         taken = stage.sources.get(source_key(self.instruction))
@@ -139,7 +144,7 @@ class _Copier:
                 parent, pattern = "/", source
             pattern = joined("/", pattern).lstrip("/")
             if not has_wildcard(parent) and not has_wildcard(pattern):
-                required = joined("/", posixpath.join(parent or "/", pattern))
+                required = pattern
             include, source = (pattern,), parent or "/"
         self.take(vertex, joined("/", source), include=include, required=required, unpack=unpack)
 
@@ -155,6 +160,17 @@ class _Copier:
         words += [f"<<{file.name}" for file in self.instruction.files]
         words += [self.instruction.destination.text, "# buildkit"]
         return " ".join(words)
+
+
+def _check_checksum(text: str) -> None:
+    algorithm, _, digits = text.partition(":")
+    hint = "write sha256: and 64 hexadecimal digits"
+    if not re.fullmatch("[a-f0-9]+", digits):
+        raise DockerfileError(f"invalid checksum digest format: {text}", hint=hint)
+    if algorithm not in _CHECKSUM_DIGITS:
+        raise DockerfileError(f"unsupported digest algorithm: {text}", hint=hint)
+    if len(digits) != _CHECKSUM_DIGITS[algorithm]:
+        raise DockerfileError(f"invalid checksum digest length: {text}", hint=hint)
 
 
 def _is_http(source: str) -> bool:

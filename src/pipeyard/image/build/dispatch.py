@@ -23,7 +23,7 @@ from pipeyard.image.build.graph import (
 )
 from pipeyard.image.build.ports import exposed_ports
 from pipeyard.image.build.stagestate import StageState, VertexList, source_key
-from pipeyard.image.build.workpaths import joined
+from pipeyard.image.build.workpaths import joined, working_folder
 from pipeyard.image.dockerfile.expansion import expand, expand_word
 from pipeyard.image.dockerfile.heredoc import read_opening
 from pipeyard.image.dockerfile.instructions import (
@@ -66,6 +66,7 @@ class Surroundings(Struct, frozen=True, kw_only=True):
     network: str
     hostname: str
     hosts: tuple[tuple[str, str], ...]
+    host_network: bool  # RUN may ask for the host's network
 
 
 def dispatch(stage: StageState, instruction: StageInstruction, graph: VertexList, around: Surroundings) -> None:
@@ -191,18 +192,19 @@ def _arg(stage: StageState, instruction: Arg, around: Surroundings) -> None:
 
 
 def _workdir(stage: StageState, instruction: Workdir, graph: VertexList) -> None:
-    stage.folder = joined(stage.runtime.working_dir or "/", instruction.path.text)
-    stage.configure(working_dir=stage.folder)
-    made = stage.folder != "/"
+    written = working_folder(stage.runtime.working_dir or "/", instruction.path.text)
+    stage.folder = joined("/", written)
+    stage.configure(working_dir=written)
+    made = written != "/"
     if made:
         assert stage.vertex is not None
         stage.vertex = graph.add(
             MakeFolder(path=stage.folder, owner=stage.runtime.user),
             (stage.vertex,),
-            title=stage.title(f"WORKDIR {stage.folder}"),
+            title=stage.title(f"WORKDIR {written}"),
             place=instruction.place,
         )
-    stage.commit(f"WORKDIR {stage.folder}", layer=made)
+    stage.commit(f"WORKDIR {written}", layer=made)
 
 
 # ---------------------------------------------------------------- RUN
@@ -210,6 +212,13 @@ def _workdir(stage: StageState, instruction: Workdir, graph: VertexList) -> None
 
 def _run(stage: StageState, run: Run, graph: VertexList, around: Surroundings) -> None:
     assert stage.vertex is not None
+    if run.devices:
+        raise DockerfileError("RUN --device is a feature of labs frontends, and not supported", place=run.place)
+    if run.network == "host" and not around.host_network:
+        raise DockerfileError(
+            "network.host is not allowed: this RUN asks for the network of the host",
+            hint="if you trust the Dockerfile: --allow network.host",
+        )
     arguments, script = _run_words(stage, run)
     inputs = [stage.vertex]
     mounts = tuple(_mount(stage, run, at, graph, inputs) for at in range(len(run.mounts)) if run.mounts[at] is not None)
@@ -270,14 +279,13 @@ def _summary(text: str) -> str:
 
 def _mount(stage: StageState, run: Run, at: int, graph: VertexList, inputs: list[int]) -> MountOf:
     mount = run.mounts[at]
+    # Of what is no secret and no socket, an empty target is the working folder: BuildKit joins the two.
     target = mount.target
-    if target and not target.startswith("/"):
-        target = posixpath.join("/", stage.folder, target)
-    if target:
-        target = posixpath.normpath(target).replace("//", "/")
+    if target or not isinstance(mount, SecretMount | SshMount):
+        target = posixpath.normpath(posixpath.join("/", stage.folder, target)).replace("//", "/")
     if isinstance(mount, SecretMount | SshMount):
         return MountOf(mount=mount, target=target)
-    if target in ("", "/"):
+    if target == "/":
         raise DockerfileError(f'invalid mount target "{target}"')
     if isinstance(mount, TmpfsMount):
         return MountOf(mount=mount, target=target)

@@ -1,23 +1,22 @@
 """What names a step's result: its own definition, the keys of what it stands on, and the files that it reads.
 
-Two builds that come to the same key may use each other's result. Titles, places, proxies and secrets are in no key.
+Two builds that come to the same key may use each other's result. Titles, places, proxies and the values of secrets are
+in no key.
 """
 
 import hashlib
 from collections.abc import Sequence
 
 import msgspec
-from msgspec import structs
 
 from pipeyard.image.build.context import LocalFiles
 from pipeyard.image.build.copying import Copier, Ownership, expand_wildcards, resolve_in
 from pipeyard.image.build.graph import CopyFiles, CopySource, MakeFolder, RunCommand
 from pipeyard.image.build.nodes import FileTree, Node
 from pipeyard.image.build.views import Growing, View
-from pipeyard.image.dockerfile.instructions import SecretMount, SshMount
 from pipeyard.registry.exchange import ResolvedImage
 
-VERSION = "1"  # of the keys: raise it when the same key would mean another result
+VERSION = "2"  # of the keys: raise it when the same key would mean another result
 SCRATCH_KEY = hashlib.sha256(b"scratch").hexdigest()
 
 
@@ -39,11 +38,7 @@ def step_key(
     operation: CopyFiles | RunCommand | MakeFolder, inputs: Sequence[str | bytes], settings: tuple[object, ...]
 ) -> str:
     """`inputs`: keys or content digests of what the operation reads; `settings`: whatever else decides a layer."""
-    told: object = operation
-    if isinstance(operation, RunCommand):
-        kept = [one for one in operation.mounts if not isinstance(one.mount, SecretMount | SshMount)]
-        told = structs.replace(operation, mounts=tuple(kept))
-    return digest_key(type(operation).__name__, told, list(inputs), list(settings))
+    return digest_key(type(operation).__name__, operation, list(inputs), list(settings))
 
 
 def selection(tree: FileTree, source: CopySource, exclude: Sequence[str], *, read: bool) -> bytes | None:
@@ -80,7 +75,7 @@ def _walked(tree: FileTree, root: str, source: CopySource, exclude: Sequence[str
             content = _file_digest(tree, placed.source, node, read=read)
             if content is None:
                 return None
-        link = placed.entry.link if placed.entry is not None else node.link
+        link = min(placed.names) if placed.names is not None else node.link
         rows.append([_text(path), node.kind, node.mode, node.uid, node.gid, _text(link), node.device, content])
     return hashlib.sha256(msgspec.msgpack.encode(rows)).digest()
 

@@ -12,6 +12,7 @@ from pipeyard.image.build.copying import resolve_in
 from pipeyard.image.build.nodes import FileTree
 
 _MAX_FILE = 10 << 20  # bytes; a larger passwd is an attack
+_FIELDS = 7  # of a line of passwd; a shorter line counts as if its last fields were empty
 
 
 class Identity(Struct, frozen=True, kw_only=True):
@@ -28,6 +29,9 @@ def numeric(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and int(text) < 1 << 31 else None
 
 
+_LARGEST = (1 << 31) - 1
+
+
 def needs_names(owner: str) -> bool:
     """Whether `USER[:GROUP]` can only be understood with the image's files."""
     return any(numeric(part) is None for part in owner.split(":", 1) if part)
@@ -35,6 +39,8 @@ def needs_names(owner: str) -> bool:
 
 def file_owner(owner: str, tree: FileTree | None) -> tuple[int, int] | None:
     """The owner that `--chown` asks for; a name that the image does not know is root, as in BuildKit.
+
+    `user` is in the group that the image has for it (its own number for a number), `user:` in group 0.
 
     `tree` None: there is no image to look into. Raises BuildFailed for a name then.
     """
@@ -47,15 +53,15 @@ def file_owner(owner: str, tree: FileTree | None) -> tuple[int, int] | None:
         uid = gid = number
     elif user:
         for row in _rows(_required(tree, user), "etc/passwd"):
-            if row[0] == user and len(row) >= 4:
+            if row[0] == user:
                 uid, gid = _number(row[2]), _number(row[3])
                 break
     if colon:
-        number = numeric(group)
+        number = numeric(group) if group else 0
         if number is not None:
             gid = number
         else:
-            found = [row for row in _rows(_required(tree, group), "etc/group") if row[0] == group and len(row) >= 3]
+            found = [row for row in _rows(_required(tree, group), "etc/group") if row[0] == group]
             if found:
                 gid = _number(found[0][2])
     return uid, gid
@@ -69,12 +75,14 @@ def _required(tree: FileTree | None, name: str) -> FileTree:
 
 def process_identity(user: str, tree: FileTree) -> Identity:
     """Who a RUN runs as. Raises BuildFailed for a name that the image does not know."""
-    name, colon, group = (user or "0").partition(":")
+    name, colon, group = user.partition(":")
+    name = name or "0"
+    group = group.partition(":")[0]
     entry: list[str] | None = None
     rows = list(_rows(tree, "etc/passwd"))
     number = int(name) if name.isascii() and name.isdigit() else None
     for row in rows:
-        if len(row) >= 7 and (row[0] == name or (number is not None and _number(row[2]) == number)):
+        if row[0] == name or (number is not None and _number(row[2]) == number):
             entry = row
             break
     if entry is None and number is None:
@@ -88,15 +96,15 @@ def process_identity(user: str, tree: FileTree) -> Identity:
     if colon and group:
         gid = _group_id(group, tree)
     elif entry is not None:
-        groups = tuple(
-            _number(row[2]) for row in _rows(tree, "etc/group") if len(row) >= 4 and entry[0] in row[3].split(",")
-        )
+        groups = tuple(_number(row[2]) for row in _rows(tree, "etc/group") if entry[0] in row[3].split(","))
+    if uid > _LARGEST or gid > _LARGEST:
+        raise BuildFailed(f"the user {user} is out of range: uids and gids must be in range 0-{_LARGEST}")
     return Identity(uid=uid, gid=gid, groups=tuple(dict.fromkeys((*groups, gid))), home=home)
 
 
 def _group_id(group: str, tree: FileTree) -> int:
     for row in _rows(tree, "etc/group"):
-        if len(row) >= 3 and row[0] == group:
+        if row[0] == group:
             return _number(row[2])
     if group.isascii() and group.isdigit():
         return int(group)
@@ -126,4 +134,5 @@ def _rows(tree: FileTree, path: str) -> Iterator[list[str]]:
     for line in data.decode(errors="surrogateescape").splitlines():
         text = line.strip()
         if text and not text.startswith("#"):
-            yield text.split(":")
+            fields = text.split(":")
+            yield fields + [""] * (_FIELDS - len(fields))

@@ -24,7 +24,7 @@ from pipeyard.image.build.graph import (
 from pipeyard.image.build.scope import DEFAULT_PATH, global_scope, platform_arguments, proxy_environment
 from pipeyard.image.build.stages import SCRATCH, Images, Lookup, Stages, familiar
 from pipeyard.image.build.stagestate import StageState, VertexList, environment_of, platform_of
-from pipeyard.image.build.workpaths import joined
+from pipeyard.image.build.workpaths import joined, working_folder
 from pipeyard.image.dockerfile.instructions import Dockerfile
 from pipeyard.oci import Platform, parse_platform
 from pipeyard.oci.platforms import native
@@ -40,6 +40,7 @@ class Wishes(Struct, frozen=True, kw_only=True):
     build_platform: Platform | None = None
     contexts: Mapping[str, str] = {}
     network: str = "default"
+    host_network: bool = False  # RUN --network=host is allowed
     hostname: str = ""
     hosts: Mapping[str, str] = {}
     no_cache: bool = False
@@ -80,6 +81,7 @@ def plan(file: Dockerfile, wishes: Wishes, images: Images) -> Graph:
         network=wishes.network,
         hostname=wishes.hostname,
         hosts=tuple(sorted(wishes.hosts.items())),
+        host_network=wishes.host_network,
     )
     for state in stages.resolve(target):
         with located(state.place):
@@ -149,8 +151,9 @@ def _begin(state: StageState) -> None:
         state.configure(env=[*(state.runtime.env or []), f"PATH={DEFAULT_PATH}"])
     state.environment = dict(environment_of(state.runtime.env))
     if state.runtime.working_dir:
-        state.folder = joined("/", state.runtime.working_dir)
-        state.configure(working_dir=state.folder)
+        written = working_folder("/", state.runtime.working_dir)
+        state.folder = joined("/", written)
+        state.configure(working_dir=written)
     state.user = state.runtime.user
 
 

@@ -92,6 +92,7 @@ class BuildRequest(Struct, frozen=True, kw_only=True):
     add_hosts: Mapping[str, str] = {}  # name -> address
     hostname: str = ""
     insecure: bool = False  # `RUN --security=insecure` may be carried out
+    host_network: bool = False  # and `RUN --network=host`
     limits: Limits = Limits()
     no_cache: bool = False
     no_cache_filter: tuple[str, ...] = ()  # stage names

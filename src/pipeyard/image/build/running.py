@@ -121,7 +121,7 @@ class Runner:
         environment.setdefault("HOME", identity.home)
         work = upper.parent / "work"
         work.mkdir()
-        _working_folder(run.folder, tree, upper)
+        _needed_folders(run.folder, tree, upper)
         tail = bytearray()
 
         def output(data: bytes) -> None:
@@ -207,7 +207,7 @@ class Runner:
                 source = held.enter_context(self._cache_folder(wanted, mount, trees))
                 return [HostBind(target=wanted.target, source=source, writable=not mount.read_only)]
             case TmpfsMount():
-                return [Tmpfs(target=wanted.target, size=mount.size)]
+                return [Tmpfs(target=wanted.target, size=mount.size, writable=not mount.read_only)]
             case SecretMount():
                 return self._secret(wanted, mount, environment)
             case SshMount():
@@ -270,10 +270,11 @@ class Runner:
             copier = Copier(Growing(View((), None)), Ownership(), 0)
             copier.copy(trees[wanted.input], [mount.source.strip("/")], "/", contents_only=True)
             lay_out(copier.entries(), new, epoch_ns=1 << 62, stop=self._stop)
-        if mount.mode is not None:
-            os.chmod(new, mount.mode)
-        if (mount.uid or mount.gid) and os.geteuid() == 0:
-            os.chown(new, mount.uid or 0, mount.gid or 0)
+        if not mount.source.strip("/"):  # a folder of `from` keeps the owner and mode that it has there
+            if mount.mode is not None:
+                os.chmod(new, mount.mode)
+            if (mount.uid or mount.gid) and os.geteuid() == 0:
+                os.chown(new, mount.uid or 0, mount.gid or 0)
         new.rename(folder)
 
     def _secret(self, wanted: MountOf, mount: SecretMount, environment: dict[str, str]) -> list[Mount]:
@@ -298,7 +299,7 @@ class Runner:
         given = self._settings.ssh.get(mount.id)
         if given is None:
             if mount.required:
-                raise BuildFailed(f"ssh {mount.id}: no agent was given", hint=f"give one with --ssh {mount.id}")
+                raise BuildFailed(f"no SSH key {mount.id!r} forwarded", hint=f"give an agent with --ssh {mount.id}")
             return []
         from pipeyard.image.build.sshagent import serving
 
@@ -353,12 +354,17 @@ def _network_files(run: RunCommand) -> Iterator[Mount]:
     yield FileMount(target="/etc/resolv.conf", data=resolver)
 
 
-def _working_folder(folder: str, tree: StackTree, upper: Path) -> None:
-    """A base image may name a working folder that it does not have; it is made, as a container runtime does."""
-    path = resolve_in(tree, posixpath.normpath("/" + folder).strip("/"))
-    if tree.lookup(path) is None:
+def _needed_folders(folder: str, tree: StackTree, upper: Path) -> None:
+    """Makes what a container runtime makes, and leaves in the layer, where an image has none.
+
+    That is the working folder, which a base image may name and not have, and where /dev, /proc and /sys are mounted.
+    """
+    paths = [resolve_in(tree, path) for path in (posixpath.normpath("/" + folder).strip("/"), "dev", "proc", "sys")]
+    missing = [path for path in paths if tree.lookup(path) is None]
+    if missing:
         copier = Copier(Growing(tree), Ownership(), 0)
-        copier.make_folders(path)
+        for path in missing:
+            copier.make_folders(path)
         lay_out(copier.entries(), upper, epoch_ns=1 << 62)
 
 

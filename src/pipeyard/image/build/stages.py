@@ -76,7 +76,11 @@ class Stages:
             text = expand_word(from_.platform, scope, escape=escape).value
             if not text:
                 raise DockerfileError(f"empty platform value from expression {from_.platform.raw}")
-            state.platform = parse_platform(text)
+            try:
+                state.platform = parse_platform(text)
+            except InputError as error:
+                message = f"failed to parse platform {from_.platform.raw}: {error.message}"
+                raise DockerfileError(message, hint=error.hint) from error
         state.named_context = self._context_of(state.name) if state.name else ""
         if state.named_context:
             state.instructions = []
@@ -183,10 +187,14 @@ class Stages:
         while True:
             needed = _reachable(target)
             for state in tuple(self.all):
-                if state in needed and state.base is None and not state.resolved:
-                    state.resolved = True
-                    with located(state.place):
+                if state.base is not None or state.resolved:
+                    continue
+                with located(state.place):
+                    if state in needed:
+                        state.resolved = True
                         self._resolve_base(state)
+                    elif state.base_name != SCRATCH:
+                        _check_reference(state.base_name)
             more = [self._take_triggers(state) for state in tuple(self.all) if state in needed]
             if not any(more):
                 # What only stands for an image has no instructions, and is there before all that take from it.
@@ -213,11 +221,8 @@ class Stages:
             state.named_context, state.base_name = "", SCRATCH
             return
         state.named_context = ""
-        try:
-            if not is_layout:
-                parse_reference(reference)
-        except InputError as error:
-            raise DockerfileError(f"invalid reference format: {error.message}", hint=error.hint) from error
+        if not is_layout:
+            _check_reference(reference)
         try:
             image = lookup.images(reference, platform)
         except InputError as error:
@@ -257,6 +262,14 @@ class Stages:
         state.steps += len(parsed)
         state.image = state.with_runtime(state.image, on_build=None)
         return self._connect(state, parsed)
+
+
+def _check_reference(name: str) -> None:
+    """Raises DockerfileError for what names no image. Also asked of stages that nothing needs."""
+    try:
+        parse_reference(name)
+    except InputError as error:
+        raise DockerfileError(f"invalid reference format: {error.message}", hint=error.hint) from error
 
 
 def _needs(state: StageState, *, with_base: bool = True) -> list[StageState]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 
 from pipeyard.errors import BuildFailed, located
+from pipeyard.image.build.copying import resolve_in
 from pipeyard.image.build.graph import (
     BaseImage,
     ContextFiles,
@@ -101,7 +102,7 @@ class StepKeys(dict[int, str]):
             operation = self._vertices[origin].operation
             if isinstance(operation, ContextFiles):
                 files = self._sources.local(operation)
-                path = getattr(mount.mount, "source", "").strip("/")
+                path = resolve_in(files, getattr(mount.mount, "source", "").strip("/"))
                 node = files.lookup(path)
                 if node is None:
                     return None

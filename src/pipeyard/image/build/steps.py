@@ -10,7 +10,7 @@ from msgspec import Struct, structs
 
 from pipeyard.errors import BuildFailed
 from pipeyard.image.build.cache import BuildCache, Record
-from pipeyard.image.build.copying import Copier, Ownership, expand_wildcards, resolve_in
+from pipeyard.image.build.copying import Copier, Ownership, expand_wildcards, joined, resolve_in
 from pipeyard.image.build.folders import materialized, view_of
 from pipeyard.image.build.graph import CopyFiles, CopySource, MakeFolder, RunCommand, Vertex
 from pipeyard.image.build.layerstate import FileSystem, LayerState
@@ -155,7 +155,8 @@ def carry_out(
 def copied(copy: CopyFiles, below: FileSystem, trees: Mapping[int, FileTree], tools: StepTools) -> Copier:
     """The entries of a COPY or ADD, each content opened when it is asked for."""
     view = Growing(View((), None) if copy.link else view_of(below, copy.destination))
-    names = StackTree(materialized(below)) if needs_names(copy.owner) and below.layers else None
+    # What --link copies lies on nothing until the layers are joined, so there are no names to look up either.
+    names = StackTree(materialized(below)) if needs_names(copy.owner) and below.layers and not copy.link else None
     ownership = Ownership(
         owner=file_owner(copy.owner, names),
         change_mode=parse_mode(copy.mode) if copy.mode else None,
@@ -169,8 +170,8 @@ def copied(copy: CopyFiles, below: FileSystem, trees: Mapping[int, FileTree], to
 
 
 def _take(copier: Copier, copy: CopyFiles, source: CopySource, tree: FileTree, spool: Spool) -> None:
-    if source.required and tree.lookup(resolve_in(tree, source.required.strip("/"))) is None:
-        raise BuildFailed(f'"{source.required}": not found')
+    if source.required:
+        _check_required(tree, source)
     paths = expand_wildcards(tree, source.path) if source.wildcards else [source.path.lstrip("/")]
     for path in paths:
         if source.unpack:
@@ -186,6 +187,14 @@ def _take(copier: Copier, copy: CopyFiles, source: CopySource, tree: FileTree, s
             include=source.include,
             exclude=copy.exclude,
         )
+
+
+def _check_required(tree: FileTree, source: CopySource) -> None:
+    """A path of --parents without wildcards must exist: not behind a link, and if it is one, with what it leads to."""
+    path = joined(resolve_in(tree, source.path.strip("/")), source.required)
+    if tree.lookup(path) is None or tree.lookup(resolve_in(tree, path)) is None:
+        wanted = "/" + joined(source.path.strip("/"), source.required)
+        raise BuildFailed(f'"{wanted}": not found', hint="--parents follows no links: name what they lead to")
 
 
 def _made_folder(wanted: MakeFolder, below: FileSystem, tools: StepTools) -> Copier:

@@ -115,6 +115,8 @@ def _place(copier: Copier, root: str, entry: Entry, spool: Spool) -> None:
     folder = _beneath(view, root, parent)
     existing = view.lookup(folder)
     if existing is None:
+        if folder != joined(root, parent) and any(_is_link(view, joined(root, above)) for above in _prefixes(parent)):
+            raise BuildFailed(f"open /{path}: no such file or directory", hint="a link leads nowhere")
         _implied(copier, view, folder)
     target = joined(folder, name)
     before = view.lookup(target)
@@ -127,7 +129,8 @@ def _place(copier: Copier, root: str, entry: Entry, spool: Spool) -> None:
         if first not in copier.placed:
             raise BuildFailed(f"the archive links to {entry.link}, which it does not hold before")
         node = copier.placed[first].node
-        copier.put(target, Placed(node, entry=structs.replace(placed, link=first, mode=node.mode)))
+        mode = node.mode if node.kind == "symlink" else entry.mode
+        copier.link(target, first, structs.replace(node, uid=uid, gid=gid, mode=mode))
         return
     if entry.kind == "file":
         placed = structs.replace(placed, content=spool.keep(entry))
@@ -142,6 +145,19 @@ def _beneath(view: Growing, root: str, path: str, *, follow_last: bool = True) -
         return node.link if node is not None and node.kind == "symlink" else None
 
     return joined(root, resolve_links(path, link, follow_last=follow_last)) if path else root
+
+
+def _is_link(view: Growing, path: str) -> bool:
+    node = view.lookup(path)
+    return node is not None and node.kind == "symlink"
+
+
+def _prefixes(path: str) -> Iterator[str]:
+    """The folders that a path leads through, itself included."""
+    for at, letter in enumerate(path):
+        if letter == "/":
+            yield path[:at]
+    yield path
 
 
 def _implied(copier: Copier, view: Growing, folder: str) -> None:

@@ -4,12 +4,17 @@ import posixpath
 
 
 def joined(folder: str, path: str) -> str:
-    """`path` as seen from `folder`: absolute, without trailing slash; an absolute path is kept as it was written."""
+    """`path` as seen from `folder`: absolute, cleaned, without trailing slash."""
     if not path:
         return folder
     if path.startswith("/"):
         return posixpath.normpath(path).replace("//", "/") or "/"
     return posixpath.normpath(posixpath.join("/", folder, path)).replace("//", "/")
+
+
+def working_folder(folder: str, path: str) -> str:
+    """What the image's configuration calls the folder after WORKDIR: an absolute path is kept as it was written."""
+    return path if path.startswith("/") else joined(folder, path)
 
 
 def destination_path(folder: str, path: str) -> str:

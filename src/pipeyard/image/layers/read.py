@@ -320,8 +320,8 @@ def _opener(member: Member) -> Callable[[], AbstractContextManager[BinaryIO]]:
 def is_archive(read: Callable[[int], bytes]) -> bool:
     """Whether a file is one that ADD extracts: a tar, plain or packed in a known way.
 
-    Docker's rule: what is in it begins like a tar; a truncated or damaged rest is found when it is extracted. Reads no
-    more than it needs.
+    Docker's rule: what is in it begins like a tar that holds something; a truncated or damaged rest is found when it is
+    extracted. Reads no more than it needs.
     """
     head = b""
     try:
@@ -329,10 +329,9 @@ def is_archive(read: Callable[[int], bytes]) -> bool:
             head += piece
             if len(head) >= 512:
                 break
-        if len(head) < 512:
+        if len(head) < 512 or head[:512] == _ZERO:
             return False
-        if head[:512] != _ZERO:
-            _check(head[:512])
+        _check(head[:512])
     except BadArchive:
         return False
     return True

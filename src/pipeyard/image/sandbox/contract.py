@@ -69,6 +69,7 @@ class Tmpfs(Struct, frozen=True, kw_only=True, tag=True):
     target: str
     size: int = 0
     mode: int = 0o1777
+    writable: bool = True
 
 
 class FileMount(Struct, frozen=True, kw_only=True, tag=True):

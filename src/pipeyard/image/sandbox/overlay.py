@@ -122,6 +122,7 @@ class PrivateMounts:
             elif isinstance(top.asked, Tmpfs):
                 size = ["--size", str(top.asked.size)] if top.asked.size else []
                 arguments += ["--perms", f"{top.asked.mode:04o}", *size, "--tmpfs", top.place]
+                arguments += [] if top.writable else ["--remount-ro", top.place]
             else:
                 arguments += ["--bind" if top.writable else "--ro-bind", top.source, top.place]
         return arguments
@@ -129,7 +130,7 @@ class PrivateMounts:
     def _prepared(self, asked: Mount) -> "_Prepared":
         match asked:
             case Tmpfs():
-                return _Prepared(asked, self._place(asked.target, folder=True), "", True)
+                return _Prepared(asked, self._place(asked.target, folder=True), "", asked.writable)
             case HostBind():
                 source, writable = os.path.realpath(asked.source), asked.writable
             case FileMount():

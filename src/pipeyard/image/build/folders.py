@@ -12,7 +12,7 @@ from pipeyard.image.build.layerstate import FileSystem, LayerState
 from pipeyard.image.build.nodes import Node
 from pipeyard.image.build.stacktree import StackTree
 from pipeyard.image.build.views import Listing, View
-from pipeyard.image.layers import Layer, extract, form_of_this_process, read_entries
+from pipeyard.image.layers import Layer, form_of_this_process
 from pipeyard.oci import Descriptor, Digest
 from pipeyard.progress import Observer, StepEnded, StepStarted, Transferred
 from pipeyard.registry.blobs import BlobStore, BlobWriter
@@ -72,6 +72,8 @@ class BaseLayers:
         lowers: Sequence[Path],
     ) -> Path:
         """Unpacks a layer; what had to be fetched for it is in the store afterwards."""
+        from pipeyard.image.layers import extract
+
         step = f"unpack {blob.digest[:19]}"
         self._observe(StepStarted(step, f"unpack {name}"))
         folder, path = self._cache.new_folder()
@@ -211,6 +213,8 @@ def listing_of(layer: LayerState) -> Listing:
             if layer.open is None and layer.blob is not None:
                 layer.blob.result()
             assert layer.open is not None
+            from pipeyard.image.layers import read_entries
+
             with layer.open(0) as stream:
                 layer.listing = Listing(read_entries(stream.read))
         return layer.listing

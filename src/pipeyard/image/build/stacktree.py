@@ -7,8 +7,7 @@ from pathlib import Path
 
 from pipeyard.image.build.nodes import Node, node_of
 from pipeyard.image.layers.entry import Content
-from pipeyard.image.layers.extract import owner_of
-from pipeyard.image.layers.powers import Form, form_of_this_process
+from pipeyard.image.layers.powers import Form, form_of_this_process, owner_of
 from pipeyard.image.layers.stack import FolderStack
 
 _OWN_NOTES = ("trusted.overlay.", "user.overlay.", "user.pipeyard.")

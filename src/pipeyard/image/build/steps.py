@@ -26,8 +26,6 @@ from pipeyard.image.layers import (
     Entry,
     FolderStack,
     Layer,
-    diff_upper,
-    extract,
     form_of_this_process,
     write_layer,
 )
@@ -97,6 +95,8 @@ class StepTools:
         return self.pack(iter(self.changes(upper, self.stack(lowers), run)))
 
     def changes(self, upper: Path, lowers: FolderStack, run: RunCommand) -> list[Entry]:
+        from pipeyard.image.layers import diff_upper
+
         if form_of_this_process().keeps_owners:
             return diff_upper(upper, lowers)
         from pipeyard.image.build.running import created_by
@@ -117,6 +117,8 @@ class StepTools:
         """Lays a layer out from its blob."""
 
         def make(lowers: Sequence[Path]) -> Path:
+            from pipeyard.image.layers import extract
+
             folder, path = self.cache.new_folder()
             with opened(0) as stream:
                 extract(stream, path, lowers=lowers, expected=record.diff_id, stop=self.stop)

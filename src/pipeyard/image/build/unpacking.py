@@ -16,7 +16,7 @@ from pipeyard.errors import BuildFailed
 from pipeyard.image.build.copying import Copier, Placed, joined
 from pipeyard.image.build.nodes import FileTree, Node, node_from
 from pipeyard.image.build.views import Growing
-from pipeyard.image.layers import BadArchive, Content, Entry, is_archive, read_entries
+from pipeyard.image.layers import Content, Entry
 from pipeyard.image.layers.stack import resolve_links
 
 _SMALL = 1 << 20
@@ -77,6 +77,8 @@ def unpack(copier: Copier, tree: FileTree, source: str, node: Node, destination:
     """False when the file is no archive, and nothing happened. Raises BuildFailed for a damaged one."""
     if node.kind != "file":
         return False
+    from pipeyard.image.layers import BadArchive, is_archive, read_entries
+
     with opened(tree, source, node) as stream:
         if not is_archive(stream.read):
             return False

@@ -11,7 +11,7 @@ from msgspec import structs
 
 from pipeyard.buildspec import batch
 from pipeyard.buildspec.contract import HOST, Build, BuildOrder, BuildOutcome, BuildWish, Identity, Machine
-from pipeyard.buildspec.docker.client import PROGRAM
+from pipeyard.buildspec.docker.client import COMPOSE, PROGRAM
 from pipeyard.buildspec.model import BatchBuild, Buildspec
 from pipeyard.buildspec.reader import read_buildspec
 from pipeyard.buildspec.running import Begun, BuildFolders, run_build
@@ -222,7 +222,7 @@ class Builds:
 
     def _tools(self, wish: BuildWish, machine: Machine, token: str) -> dict[str, dict[str, str]]:
         """`docker` for privileged projects; `aws` first where nothing real stands behind it, last otherwise."""
-        tools = {"docker": PROGRAM} if wish.privileged else {}
+        tools = {"docker": PROGRAM, "docker-compose": COMPOSE} if wish.privileged else {}
         program = {"aws": aws_program(self._settings.account_id, self._settings.region, token)}
         if self._environ.get("AWS_ENDPOINT_URL") or wish.publish == "ecr":
             return {"tools": tools, "spare_tools": {} if machine.finds("aws") else program}

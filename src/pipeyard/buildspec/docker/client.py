@@ -10,6 +10,9 @@ from pipeyard.buildspec.shell import CONTROL
 FOLDER = f"{CONTROL}/docker"
 """The folder of requests, as the build sees it."""
 
+COMPOSE = '#!/bin/sh\nexec docker compose "$@"\n'
+"""The `docker-compose` program that a build finds in its PATH."""
+
 PROGRAM = f"""\
 #!/bin/sh
 d={FOLDER}

@@ -7,7 +7,7 @@ when it could not be begun. Source: docs.docker.com, "docker CLI reference".
 import json
 from collections.abc import Callable, Sequence
 
-from pipeyard.buildspec.docker import archive_commands, building, documents, manifest_commands, running
+from pipeyard.buildspec.docker import archive_commands, building, compose, documents, manifest_commands, running
 from pipeyard.buildspec.docker.engine import Engine, LocalImage, LocalImages
 from pipeyard.buildspec.docker.manifests import ManifestLists
 from pipeyard.buildspec.docker.options import read_options
@@ -303,6 +303,7 @@ _COMMANDS: dict[str, Callable[[Docker, Sequence[str], Call, Channel], int]] = {
     "image list": Docker.list,
     "inspect": Docker.inspect,
     "image inspect": Docker.inspect,
+    "compose": compose.compose,
     "rmi": Docker.remove,
     "save": archive_commands.save,
     "image save": archive_commands.save,

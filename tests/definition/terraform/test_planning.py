@@ -95,6 +95,19 @@ def test_rules_say_nothing_of_text_that_stands_in_for_a_value(read: Read, tmp_pa
     assert [one.message for one in problems if one.rule != "unknown-value"] == []
 
 
+def test_a_role_and_a_store_that_are_not_known_are_still_declared(read: Read, tmp_path: Path) -> None:
+    main = 'variable "name" {}\n' + SOURCE_AND_BUILD.replace("aws_iam_role.pipeline.arn", "aws_iam_role.other.arn")
+    main = main.replace("aws_s3_bucket.artifacts.bucket", "aws_s3_bucket.other.bucket")
+    main += 'resource "aws_iam_role" "other" { name = var.name }\nresource "aws_s3_bucket" "other" {}\n'
+    reading = read({"main.tf": main}, PLANNING)
+    assert only_pipeline(reading).role_arn == "${aws_iam_role.other.arn}"
+    store = only_pipeline(reading).artifact_store
+    assert store is not None
+    assert store.location == "${aws_s3_bucket.other.bucket}"
+    _, problems = plan(reading, RunRequest(), load({}, {"HOME": str(tmp_path)}, tmp_path))
+    assert [one.message for one in problems] == []
+
+
 def test_a_module_that_may_hold_the_pipeline_is_told_when_there_is_none(read: Read) -> None:
     reading = read({"main.tf": 'module "ci" {\n  source = "example/codepipeline/aws"\n}\n'})
     (warning,) = (one for one in reading.problems if one.severity == "warning")

@@ -600,12 +600,12 @@ def test_a_name_that_is_drawn_at_random_is_a_warning_and_a_default(read: Read) -
     assert [problem.severity for problem in reading.problems] == ["warning"]
 
 
-def test_a_token_from_a_secret_store_is_left_out_with_a_warning(read: Read) -> None:
+def test_a_token_from_a_secret_store_stands_as_the_service_shows_it(read: Read) -> None:
     main = 'data "aws_secretsmanager_secret_version" "t" { secret_id = "x" }' + SMALL % (
         '{ Repo = "shop", OAuthToken = data.aws_secretsmanager_secret_version.t.secret_string }'
     )
     reading = read({"main.tf": main})
-    assert configuration(reading) == {"Repo": "shop"}
+    assert configuration(reading) == {"Repo": "shop", "OAuthToken": "****"}
     assert [problem.severity for problem in reading.problems] == ["warning"]
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from pipeyard.definition.declaration import Notes, suggestion
-from pipeyard.definition.documents import Items, Leaf, Node, Table, Unknown
+from pipeyard.definition.documents import KNOWN_LATER, Items, Leaf, Node, Table, Unknown
 from pipeyard.definition.terraform.contents import Contents
 from pipeyard.definition.terraform.numbers import number_text
 from pipeyard.definition.terraform.syntax import Expression, Literal, ObjectOf, Parentheses, TupleOf
@@ -123,25 +123,27 @@ PIPELINE = Shape(
 )
 _EMPTY_IS_ABSENT = frozenset({"region", "roleArn", "namespace", "runOrder", "timeoutInMinutes", "executionMode"})
 _SECRETS = frozenset({"OAuthToken", "SecretToken"})
+HIDDEN = "****"
+"""Source: CodePipeline API Reference, GetPipeline: what it answers in the place of a token."""
 _META = frozenset({"count", "for_each", "provider", "depends_on", "lifecycle", "provisioner", "connection"})
 
 
 def pipeline_table(contents: Contents, notes: Notes) -> Table:
     """The body of an `aws_codepipeline` in the API's names; faults are in `notes`."""
     table = _table(contents, PIPELINE, notes, top=True)
-    return finished(table)
+    return finished(table, notes)
 
 
-def finished(table: Table) -> Table:
+def finished(table: Table, notes: Notes) -> Table:
     """The pipeline's table with its stores as the API has them: one, or one for each region."""
     entries = dict(table.entries)
     stores = entries.pop("artifactStores", None)
     if isinstance(stores, Items):
-        entries.update(_stores(stores))
+        entries.update(_stores(stores, notes))
     return Table(entries, table.key_places, table.place)
 
 
-def _stores(stores: Items) -> dict[str, Node]:
+def _stores(stores: Items, notes: Notes) -> dict[str, Node]:
     """One store for the pipeline, or one for each region."""
     found: dict[str, Node] = {}
     for store in stores.nodes:
@@ -152,9 +154,13 @@ def _stores(stores: Items) -> dict[str, Node]:
         encryption = kept.get("encryptionKey")
         if isinstance(encryption, Table) and isinstance(encryption.get("id"), Unknown):
             del kept["encryptionKey"]  # a key that only a deployment makes
+        location = kept.get("location")
+        if isinstance(location, Unknown):
+            if not notes.planning:
+                continue  # a bucket that a deployment names; nothing here needs it
+            notes.open.add(location.place)
+            kept["location"] = Leaf(location.text or KNOWN_LATER, location.text or KNOWN_LATER, location.place)
         plain = Table(kept, store.key_places, store.place)
-        if isinstance(store.get("location"), Unknown):
-            continue  # a bucket that a deployment names; nothing here needs it
         if len(stores.nodes) == 1:
             return {"artifactStore": plain}
         if isinstance(region, Leaf) and region.text:
@@ -190,15 +196,15 @@ def _table(contents: Contents, shape: Shape, notes: Notes, *, top: bool = False)
 
 
 def _without_secrets(configuration: Table, notes: Notes) -> Table:
-    """A token that only a secret store knows is left out: nothing here signs in with it."""
-    missing = {
-        key: node for key, node in configuration.entries.items() if key in _SECRETS and isinstance(node, Unknown)
-    }
-    for key, node in missing.items():
-        if isinstance(node, Unknown) and node.chain:
+    """A token that only a secret store knows stands as the service shows it: nothing here signs in with it."""
+    entries = dict(configuration.entries)
+    for key, node in configuration.entries.items():
+        if key in _SECRETS and isinstance(node, Unknown) and node.chain:
             why = "; ".join(node.chain)
-            notes.warning(f"{key} is left out, since it is not known here: {why}", node.place, rule="unknown-value")
-    entries = {key: node for key, node in configuration.entries.items() if key not in missing}
+            notes.warning(
+                f"{key} stands as {HIDDEN}, since it is not known here: {why}", node.place, rule="unknown-value"
+            )
+            entries[key] = Leaf(HIDDEN, HIDDEN, node.place)
     return Table(entries, configuration.key_places, configuration.place)
 
 

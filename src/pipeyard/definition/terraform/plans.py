@@ -57,7 +57,9 @@ def read_plan(path: Path, inputs: Inputs) -> Reading:
     pipelines: list[PipelineDeclaration] = []
     for resource in resources:
         if resource.type == "aws_codepipeline":
-            table = finished(_table(resource.values, resource.unknown, PIPELINE, _Filling(resources, inputs, region)))
+            table = finished(
+                _table(resource.values, resource.unknown, PIPELINE, _Filling(resources, inputs, region)), notes
+            )
             name = resource.address.rpartition(".")[2]
             found = declare_pipeline(table, ("pipelines", len(pipelines)), notes, name=name)
             if found is not None:

@@ -6,7 +6,8 @@ import pytest
 
 from pipeyard.definition.model import PipelineDeclaration
 from pipeyard.definition.places import Inputs, Reading
-from pipeyard.definition.terraform import TerraformReader
+from pipeyard.definition.terraform import TerraformReader, evaluate_in
+from pipeyard.definition.terraform.values import to_plain
 from pipeyard.errors import Place
 from tests.definition.terraform.conftest import Read, Write
 from tests.definition.terraform.samples import SMALL, SOURCE_AND_BUILD
@@ -568,6 +569,28 @@ def test_stores_of_several_regions_are_a_mapping_by_region(read: Read) -> None:
         "us-east-1": "a",
         "eu-west-1": "b",
     }
+
+
+def test_lines_that_end_as_on_windows_stay_so_in_heredocs_alone(write: Write) -> None:
+    folder = write({})
+    folder.mkdir()
+    text = "locals {\n  a = <<-EOT\n    x\n    y\n  EOT\n  b = [ # c\n    1,\n  ]\n}\n"
+    (folder / "main.tf").write_bytes(text.replace("\n", "\r\n").encode())
+    assert to_plain(evaluate_in(folder, "[local.a, local.b]")) == ["x\r\ny\r\n", [1]]
+
+
+def test_a_module_that_is_called_without_a_value_it_needs_is_refused(read: Read) -> None:
+    files = {"m/main.tf": 'variable "x" {}\noutput "o" { value = var.x }'}
+    main = 'module "m" {\n  source = "./m"\n}\n' + SMALL % "{ A = module.m.o }"
+    (message,) = messages(read({"main.tf": main, **files}, Inputs(planning=True)))
+    assert "module.m needs a value for its variable x" in message
+
+
+def test_attributes_that_are_text_in_every_resource_have_that_type(read: Read) -> None:
+    main = 'resource "aws_instance" "host" {}\n' + SMALL % (
+        '{ A = flatten([["a"], [aws_instance.host.id]])[0], B = try(sum([aws_instance.host.arn, "x"]), "no") }'
+    )
+    assert configuration(read({"main.tf": main}, Inputs(planning=True)))["A"] == "a"
 
 
 def test_override_files_replace_arguments(read: Read) -> None:

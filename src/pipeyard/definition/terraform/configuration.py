@@ -63,7 +63,7 @@ def load_configuration(folder: Path, shown: Callable[[Path], str], folders: Fold
 def parse_file(path: Path, file: str) -> Body:
     """A `.tf`, `.tfvars` or `.json` file that may be read. Raises InputError."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_bytes().decode()  # as it is: the lines of a heredoc keep their ends
     except UnicodeDecodeError as error:
         raise InputError("the file is not UTF-8 text", place=Place(file)) from error
     except OSError as error:

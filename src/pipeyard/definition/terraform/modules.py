@@ -105,9 +105,9 @@ class Module:
             value = None
         place = block.span.place
         if value is None and default is None:
-            hint = f"{place} declares it: give it with --var {name}=VALUE, --var-file FILE or TF_VAR_{name}"
             if self.address:
-                hint = f"{place} declares it: the call of {self.address} must give it"
+                raise InputError(f"{self.address} needs a value for its variable {name}", place=place)
+            hint = f"{place} declares it: give it with --var {name}=VALUE, --var-file FILE or TF_VAR_{name}"
             cause = Cause(f"variable {self.called(name)} has no value and no default", hint)
             return unknown(cause, of=constraint.type)
         if value is None and default is not None:

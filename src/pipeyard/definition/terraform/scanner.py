@@ -13,11 +13,10 @@ from pipeyard.errors import InputError
 MAX_DEPTH = 80
 """Levels of nesting; deeper text is an attack or an accident, and would exhaust the stack."""
 
-_COMMENT = r"(?:#|//)[^\n]*+|/\*(?s:.*?)\*/"
-# Portions, so that no text makes the matcher remember all of it. Atomic groups and not possessive ones, which Python
-# before 3.11.5 matches wrongly (gh-106052).
-_SPACE = re.compile(rf"(?>(?:[ \t]++|\r(?=\n)|{_COMMENT}){{1,1000}})*")
-_SPACE_AND_LINES = re.compile(rf"(?>(?:[ \t\n]++|\r(?=\n)|{_COMMENT}){{1,1000}})*")
+_COMMENT = r"(?:#|//)[^\n]*|/\*(?s:.*?)\*/"
+# One piece at a time, so that no text makes the matcher remember all of it.
+_SPACE = re.compile(rf"[ \t]+|\r(?=\n)|{_COMMENT}")
+_SPACE_AND_LINES = re.compile(rf"[ \t\n]+|\r(?=\n)|{_COMMENT}")
 _TOKEN = re.compile(
     r"(?P<newline>\n)"
     r"|(?P<name>[^\W\d][\w-]*)"
@@ -97,8 +96,10 @@ class Scanner:
         return InputError(f"{message}, not {found}", place=self.source.place(token.start), hint=hint)
 
     def _scan(self) -> Token:
-        space = (_SPACE if self._lines_matter[-1] else _SPACE_AND_LINES).match(self.text, self.at, self.limit)
-        start = space.end() if space else self.at
+        match = (_SPACE if self._lines_matter[-1] else _SPACE_AND_LINES).match
+        start = self.at
+        while space := match(self.text, start, self.limit):
+            start = space.end()
         if start >= self.limit:
             return Token("end", "", start, start)
         found = _TOKEN.match(self.text, start, self.limit)

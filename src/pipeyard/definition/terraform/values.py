@@ -145,7 +145,12 @@ class Attributes(Entries):
         self.address = address
 
     def missing(self, name: str) -> Value:
-        return unknown(f"{self.address}.{name} is known only after a deployment")
+        is_text = name in _TEXTS or name.endswith(("_arn", "_id", "_name", "_url"))
+        return unknown(f"{self.address}.{name} is known only after a deployment", of=STRING if is_text else ANY)
+
+
+_TEXTS = frozenset({"arn", "bucket", "endpoint", "id", "name", "url"})
+"""Attributes that are text in every resource that has them, with those that end in one of these words."""
 
 
 NULL = Value(ANY, None)

@@ -14,8 +14,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from pipeyard.actions.contract import SourceImage
-from pipeyard.errors import InputError, RegistryError
+from pipeyard.errors import RegistryError
 from pipeyard.registry.credentials import Anonymous, Credential, Keychain
 from pipeyard.registry.reference import Reference, parse_reference
 
@@ -90,7 +89,7 @@ class EcrKeychain:
         return known[0]
 
     def _login(self, host: str, region: str) -> tuple[Credential, float]:
-        with _explained(f"log in to {host}"):
+        with explained(f"log in to {host}"):
             if region:
                 data = self._clients("ecr", region).get_authorization_token()["authorizationData"][0]
             else:
@@ -109,7 +108,7 @@ class EcrRegistry(Struct, frozen=True, kw_only=True):
         """Where the repository is; it is there afterwards. Raises RegistryError with what to do when it is not."""
         if registry_type == "public":
             return self._public(repository)
-        with _explained("reach ECR"):
+        with explained("reach ECR"):
             ecr = self.clients("ecr", "")
         region = ecr.meta.region_name
         return self._there(
@@ -118,7 +117,7 @@ class EcrRegistry(Struct, frozen=True, kw_only=True):
 
     def _public(self, repository: str) -> Reference:
         """ECRRepositoryName may hold the registry's alias already (`alias/name`)."""
-        with _explained("find the alias of the public registry"):
+        with explained("find the alias of the public registry"):
             ecr = self.clients("ecr-public", _PUBLIC_REGION)
             aliases = [
                 alias["name"]
@@ -139,7 +138,7 @@ class EcrRegistry(Struct, frozen=True, kw_only=True):
         """Where ECR says that the repository is. `command` makes it by hand."""
         from botocore.exceptions import ClientError
 
-        with _explained(f"look for the repository {repository}"):
+        with explained(f"look for the repository {repository}"):
             try:
                 found = client.describe_repositories(repositoryNames=[repository])["repositories"][0]
             except ClientError as error:
@@ -163,40 +162,8 @@ def _created(client: Any, repository: str) -> Any:
         return client.describe_repositories(repositoryNames=[repository])["repositories"][0]
 
 
-def found_image(clients: Clients, reference: Reference, key: str, tag: str) -> SourceImage:
-    """What ECR tells of the image that a tag or digest names. Raises InputError when there is none, RegistryError."""
-    from botocore.exceptions import ClientError
-
-    host = PRIVATE_HOST.fullmatch(reference.host)
-    assert host is not None
-    wanted = {"imageDigest": key} if ":" in key else {"imageTag": key}
-    with _explained(f"look for the image {reference.name}"):
-        ecr = clients("ecr", host["region"])
-        try:
-            (found,) = ecr.describe_images(
-                registryId=host["account"], repositoryName=reference.repository, imageIds=[wanted]
-            )["imageDetails"]
-        except ClientError as error:
-            if error.response["Error"]["Code"] not in ("ImageNotFoundException", "RepositoryNotFoundException"):
-                raise
-            raise InputError(
-                f"there is no image {key} in {reference.name}: {error.response['Error']['Message']}"
-            ) from error
-    return SourceImage(
-        registry_id=found["registryId"],
-        repository=found["repositoryName"],
-        name=reference.name,
-        tag=tag,
-        uri=f"{reference.name}:{tag}",
-        digest=found["imageDigest"],
-        size=found.get("imageSizeInBytes"),
-        tags=tuple(found.get("imageTags", ())),
-        pushed_ms=int(found["imagePushedAt"].timestamp() * 1000),
-    )
-
-
 @contextmanager
-def _explained(doing: str) -> Iterator[None]:
+def explained(doing: str) -> Iterator[None]:
     """Turns botocore's exceptions into ours, with what was being done."""
     from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
 

@@ -13,7 +13,7 @@ from pipeyard.registry.choosing import image_size
 from pipeyard.registry.exchange import Document
 from pipeyard.registry.manifests import examine
 from pipeyard.registry.reference import Reference, parse_place
-from pipeyard.service.ecr import PRIVATE_HOST, Clients, EcrRegistry, found_image, session_clients
+from pipeyard.service.ecr import PRIVATE_HOST, Clients, EcrRegistry, explained, session_clients
 from pipeyard.service.images import Images, published_reference
 from pipeyard.threads import NEVER, Stop
 
@@ -45,7 +45,7 @@ def find_source_image(
     if reference.host in ("", images.own_host):
         found = _embedded(images, reference.repository, key, tag)
     elif PRIVATE_HOST.fullmatch(reference.host):
-        found = found_image(clients or session_clients(), reference, key, tag)
+        found = _in_ecr(clients or session_clients(), reference, key, tag)
     else:
         found = _elsewhere(images, reference, key, tag, stop)
     return structs.replace(found, uri=f"{found.name}@{found.digest}") if reference.digest else found
@@ -100,6 +100,38 @@ def _elsewhere(images: Images, reference: Reference, key: str, tag: str, stop: S
         digest=digest_of(documents[0].data),
         size=_size(documents),
         tags=(tag,) if ":" not in key else (),
+    )
+
+
+def _in_ecr(clients: Clients, reference: Reference, key: str, tag: str) -> SourceImage:
+    """What ECR tells of the image that a tag or digest names. Raises InputError when there is none, RegistryError."""
+    from botocore.exceptions import ClientError
+
+    host = PRIVATE_HOST.fullmatch(reference.host)
+    assert host is not None
+    wanted = {"imageDigest": key} if ":" in key else {"imageTag": key}
+    with explained(f"look for the image {reference.name}"):
+        ecr = clients("ecr", host["region"])
+        try:
+            (found,) = ecr.describe_images(
+                registryId=host["account"], repositoryName=reference.repository, imageIds=[wanted]
+            )["imageDetails"]
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in ("ImageNotFoundException", "RepositoryNotFoundException"):
+                raise
+            raise InputError(
+                f"there is no image {key} in {reference.name}: {error.response['Error']['Message']}"
+            ) from error
+    return SourceImage(
+        registry_id=found["registryId"],
+        repository=found["repositoryName"],
+        name=reference.name,
+        tag=tag,
+        uri=f"{reference.name}:{tag}",
+        digest=found["imageDigest"],
+        size=found.get("imageSizeInBytes"),
+        tags=tuple(found.get("imageTags", ())),
+        pushed_ms=int(found["imagePushedAt"].timestamp() * 1000),
     )
 
 

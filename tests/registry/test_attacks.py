@@ -14,11 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pipeyard.registry.collection import IDLE_UPLOAD_S, expire_uploads
-from pipeyard.registry.server.access import Right
+from pipeyard.registry.server.access import Access, Right, User
+from pipeyard.registry.server.app import registry_app
 from pipeyard.registry.store import ContentStore
-from tests.registry.running import OCI_INDEX, OCI_MANIFEST, Client, digest_of, manifest, until
+from tests.registry.running import OCI_INDEX, OCI_MANIFEST, SECRET, Client, digest_of, manifest, serving, until
 
 CONFIG = b"{}"
 
@@ -263,3 +266,91 @@ def test_a_full_disk_is_said_and_what_was_stored_before_is_whole(tmp_path: Path)
         assert statuses == {201, 507}
         for tag in ("kept", "after"):
             assert client("GET", f"/v2/app/manifests/{tag}").status == 200
+
+
+_DIGEST = digest_of(b"layer")
+_NAMES = st.sampled_from(
+    ["app", "team/app", "x/blobs", "x/manifests/y", "uploads", "App", "a//b", "%ff", "%2e%2e", "a%00"]
+)
+_KEYS = st.sampled_from(["", *f"v1 {_DIGEST} sha512:00 md5:0 uploads .. %ff {'0' * 32} {'a' * 129}".split()])
+_QUERY = st.lists(
+    st.sampled_from(
+        f"digest={_DIGEST} digest=%ff mount={_DIGEST} from=app from=../x n=1 n=-5 last=%00 tag=v2 tag=%ff"
+        " artifactType=a/b ns=docker.io digest-algorithm=md5 scope=repository:app:pull".split()
+    ),
+    max_size=3,
+)
+_VALUES = (
+    f'|0|-1|1-2|bytes=0-3|bytes 0-4/5|5-1|*|{OCI_MANIFEST}|{OCI_INDEX}|"{_DIGEST}"|Basic|Basic !!!|Basic YTpi'
+    f"|Basic //4=|Bearer x.y.z|Bearer {'.' * 100}|100-continue"
+)
+_HEADERS = st.dictionaries(
+    st.sampled_from(["Content-Range", "Range", "If-None-Match", "If-Range", "Content-Type", "Authorization", "Expect"]),
+    st.sampled_from(_VALUES.split("|")),
+    max_size=3,
+)
+_DESCRIPTOR = {"mediaType": "a/b", "digest": _DIGEST, "size": 5}
+_BODIES = st.sampled_from(
+    [
+        None,
+        b"layer",
+        b"[]",
+        b"\xff" * 100,
+        json.dumps({"schemaVersion": 2, "config": _DESCRIPTOR, "layers": []}).encode(),
+        json.dumps({"schemaVersion": 2, "manifests": [_DESCRIPTOR]}).encode(),
+        json.dumps({"schemaVersion": 2, "config": _DESCRIPTOR, "layers": [], "subject": _DESCRIPTOR}).encode(),
+        b"grant_type=password&username=a&password=b",
+    ]
+)
+_PATHS = st.sampled_from(
+    [
+        "{0}/manifests/{1}",
+        "{0}/blobs/{1}",
+        "{0}/blobs/uploads/",
+        "{0}/blobs/uploads/{1}",
+        "{0}/tags/list",
+        "{0}/referrers/{1}",
+        "_catalog",
+        "../token",
+    ]
+)
+
+
+@pytest.fixture(scope="module")
+def closed_and_open(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Client, Client]]:
+    store = ContentStore(tmp_path_factory.mktemp("store"))
+    users = [User(name="a", password="b", rights=(Right("team/*", frozenset({"pull", "push"})),))]
+    with (
+        serving(registry_app(store, Access(anonymous="push", secret=SECRET))) as everybody,
+        serving(registry_app(store, Access(users=users, anonymous="pull", secret=SECRET))) as somebody,
+    ):
+        yield Client(everybody), Client(somebody)
+    store.close()
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    method=st.sampled_from(["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS"]),
+    path=_PATHS,
+    name=_NAMES,
+    key=_KEYS,
+    query=_QUERY,
+    headers=_HEADERS,
+    body=_BODIES,
+)
+def test_no_request_is_a_fault_of_the_server(
+    closed_and_open: tuple[Client, Client],
+    method: str,
+    path: str,
+    name: str,
+    key: str,
+    query: list[str],
+    headers: dict[str, str],
+    body: bytes | None,
+) -> None:
+    target = f"/v2/{path.format(name, key)}".replace("/v2/../", "/") + ("?" + "&".join(query) if query else "")
+    for client in closed_and_open:
+        reply = client(method, target, body, **{each.replace("-", "_"): text for each, text in headers.items()})
+        assert reply.status < 500
+        if method != "HEAD" and reply.status >= 400:
+            assert reply.codes

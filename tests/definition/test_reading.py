@@ -1,6 +1,7 @@
 """The one entrance: formats are recognised by content, and what is nothing is refused by name."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -232,3 +233,18 @@ def test_a_repeated_key_counts_with_its_last_value_and_is_warned_of(tmp_path: Pa
     assert (problem.severity, problem.rule) == ("warning", "repeated-key")
     assert problem.message == "key 'PipelineType' is here a second time, and only this value counts"
     assert path.read_text().splitlines()[problem.place.line - 1].strip() == "PipelineType: V2"
+
+
+def test_a_folder_without_a_definition_tells_where_beneath_it_there_are_some(tmp_path: Path) -> None:
+    corpus = Path(__file__).parent / "corpus"
+    for place in ("infra/stacks/web.yaml", "node_modules/x/other.yaml", "a/b/c/d/e/deep.yaml", ".hidden/h.yaml"):
+        (tmp_path / place).parent.mkdir(parents=True)
+        shutil.copy(corpus / "container-image/template.yaml", tmp_path / place)
+    (tmp_path / "infra/notes.yaml").write_text("stages: [1\n")
+    with pytest.raises(InputError, match="holds no pipeline definition") as refused:
+        read(tmp_path)
+    assert refused.value.hint == "beneath it there is infra/stacks/web.yaml"
+    shutil.copytree(Path(__file__).parent / "cdk/cdk.out", tmp_path / "app/cdk.out")
+    with pytest.raises(InputError) as refused:
+        read(tmp_path)
+    assert refused.value.hint == "beneath it there are app/cdk.out, infra/stacks/web.yaml"

@@ -1,6 +1,9 @@
 """The one entrance to every format: which reader a path is for is decided by its content."""
 
 import json
+import os
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from pipeyard.definition import cdk, cloudformation, codepipeline
@@ -15,6 +18,11 @@ LOOKED_FOR = (
     "the JSON of `terraform show -json` (`planned_values` or `values`)",
     "a cdk.out folder (`manifest.json`)",
 )
+
+_MOST_NAMED = 5
+_MOST_LOOKED_AT = 500
+_DEEPEST = 4
+_OF_OTHERS = frozenset({"node_modules", "venv", "vendor", "site-packages"})
 
 _DOCUMENTS = (".yaml", ".yml", ".json", ".template")
 
@@ -63,7 +71,30 @@ def _read_folder(folder: Path, inputs: Inputs) -> Reading:
     hint = f"looked for {'; '.join(LOOKED_FOR)}"
     if (folder / "cdk.json").is_file():
         hint = "this is a CDK app: `cdk synth` leaves the cdk.out folder that can be read"
+    elif beneath := list(islice(_beneath(folder), _MOST_NAMED)):
+        hint = f"beneath it there are {', '.join(beneath)}" if len(beneath) > 1 else f"beneath it there is {beneath[0]}"
     raise InputError(f"{folder} holds no pipeline definition", place=Place(str(folder)), hint=hint)
+
+
+def _beneath(folder: Path) -> Iterator[str]:
+    """Definitions in the folders of a folder, by their path from it; looks at a limited number of files."""
+    left = _MOST_LOOKED_AT
+    for name, folders, files in os.walk(folder):
+        here = Path(name)
+        depth = len(here.relative_to(folder).parts)
+        folders[:] = sorted(
+            inner for inner in folders if depth < _DEEPEST and not inner.startswith(".") and inner not in _OF_OTHERS
+        )
+        if here != folder and cdk.is_assembly(here):
+            folders.clear()
+            yield str(here.relative_to(folder))
+            continue
+        for file in sorted(files):
+            path = here / file
+            if left <= 0:
+                return
+            if path.suffix in _DOCUMENTS and (left := left - 1) and _declares(path):
+                yield str(path.relative_to(folder))
 
 
 def _read_terraform(path: Path, inputs: Inputs) -> Reading:

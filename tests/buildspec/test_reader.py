@@ -178,3 +178,9 @@ def test_no_text_gives_anything_but_a_buildspec_or_a_placed_error(text: str) -> 
     except InputError as error:
         place = error.place
     assert place is not None
+
+
+@pytest.mark.parametrize("told", ["{}", "{parallelism: 0}", "{parallelism: 101}", "{parallelism: many}"])
+def test_a_fan_out_without_a_number_of_builds_is_told(told: str) -> None:
+    text = f"version: 0.2\nbatch:\n  build-fanout: {told}\nphases: {{build: {{commands: [a]}}}}\n"
+    assert complaints(text) == [("build-fanout needs parallelism, from 1 to 100", 3)]

@@ -125,3 +125,36 @@ def test_a_build_in_a_kept_image_imports_nothing_that_it_does_not_use(yard: Yard
     assert "pipeyard.service.builds" in imported
     heavy = ("pipeyard.image.build.building", "pipeyard.registry.client.wire", "sqlalchemy", "botocore", "rich", "ssl")
     assert not imported.intersection(heavy)
+
+
+@pytest.mark.parametrize("strategy", ["equal-distribution", "stability"])
+def test_a_fan_out_runs_each_test_file_in_one_of_its_builds(yard: Yard, strategy: str) -> None:
+    image = publish_environment(yard)
+    folder = yard.folder / "project"
+    names = [f"pkg{number % 3}/it's {number}.test.js" for number in range(7)]
+    for name in (*names, "pkg0/other.js", "node_modules/x/a.test.jsx"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("")
+    (folder / "buildspec.yml").write_text(f"""\
+version: 0.2
+batch: {{build-fanout: {{parallelism: 3}}}}
+env: {{exported-variables: [RAN, SHARD]}}
+phases:
+  build:
+    commands:
+      - |
+        codebuild-tests-run --sharding-strategy '{strategy}' \\
+          --files-search "codebuild-glob-search '**/*.test.{{js,ts}}'" \\
+          --test-command 'printf "%s\\n" >> ran'
+      - export RAN="$(cat ran 2>/dev/null)"
+      - |
+        codebuild-tests-run --sharding-strategy={strategy} --files-search="codebuild-glob-search '**/*.test.js'" \\
+          --test-command='echo "$CODEBUILD_CURRENT_SHARD_FILES" > shard'
+      - export SHARD="$(cat shard 2>/dev/null)"
+""")
+    builds = json.loads(yard.command("build", folder, "--environment", image, "--batch", "--json").out)["batch"]
+    ran = [build["exported"]["RAN"].splitlines() for build in builds.values()]
+    assert sorted(name for names in ran for name in names) == sorted(names)
+    assert ran == [build["exported"]["SHARD"].splitlines() for build in builds.values()]
+    if strategy == "equal-distribution":
+        assert [len(names) for names in ran] == [2, 2, 3]

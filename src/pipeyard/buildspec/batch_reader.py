@@ -10,7 +10,8 @@ from pipeyard.buildspec.nodes import Complaints
 from pipeyard.definition.documents import Items, Leaf, Node, Table
 from pipeyard.errors import Place
 
-_KINDS = ("build-list", "build-graph", "build-matrix")
+_KINDS = ("build-list", "build-graph", "build-matrix", "build-fanout")
+_MOST_SHARDS = 100
 _BUILD = ("identifier", "env", "buildspec", "debug-session", "ignore-failure", "depend-on")
 _ENVIRONMENT = ("variables", "image", "compute-type", "type", "fleet", "privileged-mode")
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_]{1,128}")
@@ -26,13 +27,37 @@ def read_batch(root: Table, complaints: Complaints) -> Batch | None:
         complaints.error(f"batch needs exactly one of {', '.join(_KINDS)}", table.place)
     builds: tuple[BatchBuild, ...] = ()
     for kind in given:
-        if kind != "build-matrix":
+        if kind == "build-fanout":
+            builds = _fanout(table.entries[kind], complaints)
+        elif kind != "build-matrix":
             builds = _builds(table.entries[kind], kind, complaints)
     matrix = table.get("build-matrix")
     return Batch(
         fast_fail=complaints.truth(table, "fast-fail", default=True),
         builds=builds,
         matrix=_matrix(matrix, complaints) if matrix is not None else None,
+    )
+
+
+def _fanout(node: Node, complaints: Complaints) -> tuple[BatchBuild, ...]:
+    """Equal builds, each of which runs its share of the tests."""
+    table = complaints.table(node, "build-fanout")
+    if table is None:
+        return ()
+    complaints.known(table, "build-fanout", ("parallelism", "ignore-failure"))
+    told = complaints.text(table, "parallelism")
+    if not told.isdigit() or not 1 <= int(told) <= _MOST_SHARDS:
+        place = table.entries["parallelism"].place if "parallelism" in table.entries else table.place
+        complaints.error(f"build-fanout needs parallelism, from 1 to {_MOST_SHARDS}", place)
+        return ()
+    return tuple(
+        BatchBuild(
+            identifier=f"build{number}",
+            place=table.place,
+            ignore_failure=complaints.truth(table, "ignore-failure"),
+            shard=(number, int(told)),
+        )
+        for number in range(int(told))
     )
 
 

@@ -162,6 +162,7 @@ class BuildWish(Struct, frozen=True, kw_only=True):
     initiator: str = "pipeyard"
     batch: bool = False
     batch_identifier: str = ""
+    shard: tuple[int, int] = (0, 1)  # of a fan-out: which of how many
     caches: bool = True
 
 

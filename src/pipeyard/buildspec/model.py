@@ -113,6 +113,7 @@ class BatchBuild(Struct, frozen=True, kw_only=True):
     depend_on: tuple[str, ...] = ()
     ignore_failure: bool = False
     debug_session: bool = False
+    shard: tuple[int, int] = (0, 1)  # of a fan-out: which of how many, counted from 0
 
 
 class BuildMatrix(Struct, frozen=True, kw_only=True):

@@ -15,6 +15,7 @@ from pipeyard.buildspec.docker.client import COMPOSE, PROGRAM
 from pipeyard.buildspec.model import BatchBuild, Buildspec
 from pipeyard.buildspec.reader import read_buildspec
 from pipeyard.buildspec.running import Begun, BuildFolders, run_build
+from pipeyard.buildspec.sharding import sharding_programs
 from pipeyard.buildspec.variables import declared_variables, resolved
 from pipeyard.errors import InputError, PipeyardError
 from pipeyard.progress import Observer, StepEnded, StepStarted, Warned, within
@@ -160,6 +161,7 @@ class Builds:
             wish,
             batch=False,
             batch_identifier=build.identifier,
+            shard=build.shard,
             buildspec=build.buildspec or wish.buildspec,
             environment=env.image or wish.environment,
             privileged=wish.privileged if env.privileged_mode is None else env.privileged_mode,
@@ -223,6 +225,7 @@ class Builds:
     def _tools(self, wish: BuildWish, machine: Machine, token: str) -> dict[str, dict[str, str]]:
         """`docker` for privileged projects; `aws` first where nothing real stands behind it, last otherwise."""
         tools = {"docker": PROGRAM, "docker-compose": COMPOSE} if wish.privileged else {}
+        tools |= sharding_programs(*wish.shard)
         program = {"aws": aws_program(self._settings.account_id, self._settings.region, token)}
         if self._environ.get("AWS_ENDPOINT_URL") or wish.publish == "ecr":
             return {"tools": tools, "spare_tools": {} if machine.finds("aws") else program}

@@ -71,6 +71,7 @@ def test_how_many_stages_there_are_must_be_known_for_a_plan_too(read: Read) -> N
     assert reading.definition is None
     (problem,) = (one for one in reading.problems if one.severity == "error")
     assert "how many stage blocks there are cannot be known" in problem.message
+    assert problem.rule == "unknown-value"
     assert "--var stages=VALUE" in problem.hint
 
 
@@ -145,3 +146,34 @@ def test_the_workspace_is_the_environments_or_the_selected_one(
     assert planned(folder, capsys)["FullRepositoryId"] == "acme/test"
     monkeypatch.setenv("TF_WORKSPACE", "staging")
     assert planned(folder, capsys)["FullRepositoryId"] == "acme/staging"
+
+
+@pytest.mark.parametrize("how_many", ["count = module.label.enabled ? 1 : 0", "for_each = toset(module.label.names)"])
+def test_a_plan_shows_once_what_there_is_an_unknown_number_of(read: Read, how_many: str) -> None:
+    label = 'module "label" {\n  source = "example/label/null"\n}\n'
+    main = label + (SMALL % "{ A = each.key }").replace('name     = "p"', f'name = "p"\n{how_many}', 1)
+    main = main.replace("each.key", '"x"' if "count" in how_many else "each.key")
+    reading = read({"main.tf": main}, PLANNING)
+    assert configuration(reading) == {"A": "x" if "count" in how_many else "${each.key}"}
+    assert any("planned as if there were one" in problem.message for problem in reading.problems)
+    assert read({"main.tf": main}).definition is None
+
+
+def test_a_plan_looks_into_a_module_whose_number_is_not_known(read: Read) -> None:
+    main = 'variable "on" {}\nmodule "ci" {\n  count  = var.on ? 1 : 0\n  source = "./ci"\n}\n'
+    files = {"main.tf": main, "ci/main.tf": SMALL % '{ A = "x" }'}
+    assert configuration(read(files, PLANNING)) == {"A": "x"}
+    (problem,) = read(files).problems
+    assert problem.severity == "error"
+    assert "how many module.ci there are is not known" in problem.message
+    assert "--var on=VALUE" in problem.hint
+
+
+def test_whether_a_store_is_encrypted_may_be_unknown(read: Read) -> None:
+    content = 'content {\n id = var.key\n type = "KMS"\n }\n'
+    key = f'dynamic "encryption_key" {{\n for_each = var.key == "" ? [] : [var.key]\n {content}}}\n'
+    main = 'variable "key" {}\n' + (SMALL % '{ A = "x" }').replace('type     = "S3"', 'type = "S3"\n' + key, 1)
+    for inputs in (PLANNING, Inputs()):
+        store = only_pipeline(read({"main.tf": main}, inputs)).artifact_store
+        assert store is not None
+        assert store.encryption_key is None

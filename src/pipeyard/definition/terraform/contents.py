@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from pipeyard.definition.terraform.modules import Module
 
 
+class UnknownNumber(InputError):
+    """How often a dynamic block repeats is not known."""
+
+
 class Contents(Struct, frozen=True):
     """A body in its scope, with dynamic blocks unrolled."""
 
@@ -85,7 +89,7 @@ class Contents(Struct, frozen=True):
             name = str(iterator.value.name if isinstance(iterator.value, Name) else iterator.value.value)
         collection = self.evaluate(each.value)
         if collection.is_unknown:
-            raise InputError(
+            raise UnknownNumber(
                 f"how many {block.labels[0]} blocks there are cannot be known: {'; '.join(collection.chain)}",
                 place=each.span.place,
                 hint=way_out(collection.chain),

@@ -6,7 +6,7 @@ read: the same text is refused on every machine, and nothing that is refused on 
 
 from pipeyard.errors import InputError, Place
 
-MAX_STEPS = 1_000_000
+MAX_STEPS = 2_000_000
 MAX_PARTS = 500_000
 """Parts of one value, what is shared counted as often as it occurs; text counts by its length."""
 MAX_TEXT = 20_000_000

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from pipeyard.definition.declaration import Notes, suggestion
 from pipeyard.definition.documents import KNOWN_LATER, Items, Leaf, Node, Table, Unknown
-from pipeyard.definition.terraform.contents import Contents
+from pipeyard.definition.terraform.contents import Contents, UnknownNumber
 from pipeyard.definition.terraform.numbers import number_text
 from pipeyard.definition.terraform.syntax import Expression, Literal, ObjectOf, Parentheses, TupleOf
 from pipeyard.definition.terraform.values import NUMBER, Value, is_mapping, is_sequence, way_out
@@ -122,6 +122,7 @@ PIPELINE = Shape(
     ignored=frozenset({"tags", "tags_all", "region", "timeouts"}),
 )
 _EMPTY_IS_ABSENT = frozenset({"region", "roleArn", "namespace", "runOrder", "timeoutInMinutes", "executionMode"})
+_LEFT_TO_THE_CLOUD = frozenset({"artifact_store", "encryption_key"})
 _SECRETS = frozenset({"OAuthToken", "SecretToken"})
 HIDDEN = "****"
 """Source: CodePipeline API Reference, GetPipeline: what it answers in the place of a token."""
@@ -232,6 +233,10 @@ def put(entries: dict[str, Node], places: dict[str, Place], written: str, node: 
 def _blocks(contents: Contents, name: str, notes: Notes) -> list[Contents]:
     try:
         return list(contents.blocks(name))
+    except UnknownNumber as error:
+        if name not in _LEFT_TO_THE_CLOUD:
+            notes.error(error.message, error.place or contents.place(), rule="unknown-value", hint=error.hint)
+        return []
     except InputError as error:
         notes.error(error.message, error.place or contents.place(), rule="wrong-expression", hint=error.hint)
         return []

@@ -75,9 +75,9 @@ def _definition(root: Module, notes: Notes) -> Definition | None:
             left_out.append(module.called(name))
         for repetition in repetitions:
             if repetition.unknown:
-                why = "; ".join(repetition.unknown)
-                notes.error(why, block.span.place, rule="unknown-value", hint=way_out(repetition.unknown))
-                continue
+                _say_open(repetition, block, notes)
+                if not notes.planning:
+                    continue
             found = _pipeline(module, block, repetition, len(pipelines), notes)
             if found is not None:
                 pipelines.append(found)
@@ -111,11 +111,20 @@ def _declared(module: Module, notes: Notes, elsewhere: list[FromElsewhere]) -> I
             notes.warning(error.message, error.place or block.span.place, rule="module-not-read", hint=error.hint)
             continue
         for repetition, child in children:
-            if not repetition.unknown:
+            if repetition.unknown and next(_declared(child, Notes(), []), None) is None:
+                continue
+            if repetition.unknown:
+                _say_open(repetition, block, notes)
+            if notes.planning or not repetition.unknown:
                 yield from _declared(child, notes, elsewhere)
-            elif next(_declared(child, Notes(), []), None) is not None:
-                why = "; ".join(repetition.unknown)
-                notes.warning(why, block.span.place, rule="module-not-read", hint=way_out(repetition.unknown))
+
+
+def _say_open(repetition: Repetition, block: Block, notes: Notes) -> None:
+    why, hint = "; ".join(repetition.unknown), way_out(repetition.unknown)
+    if notes.planning:
+        notes.warning(f"planned as if there were one: {why}", block.span.place, rule="unknown-value", hint=hint)
+    else:
+        notes.error(why, block.span.place, rule="unknown-value", hint=hint)
 
 
 def _pipeline(

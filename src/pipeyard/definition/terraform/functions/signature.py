@@ -123,7 +123,7 @@ def _effort_of(name: str, given: list[Value]) -> int:
     if name == "indent" and isinstance(given[0].raw, int):
         parts[0] = 1 + abs(given[0].raw) // 16
     if name in _SPLITTING:
-        return sum(len(value.raw) // 4 for value in given if isinstance(value.raw, str))
+        return sum(len(value.raw) // 2 for value in given if isinstance(value.raw, str))
     return parts[0] * parts[-1] if name in _MULTIPLYING and parts else sum(parts)
 
 

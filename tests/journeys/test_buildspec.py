@@ -153,6 +153,7 @@ phases:
       - export SHARD="$(cat shard 2>/dev/null)"
 """)
     builds = json.loads(yard.command("build", folder, "--environment", image, "--batch", "--json").out)["batch"]
+    builds = dict(sorted(builds.items()))
     ran = [build["exported"]["RAN"].splitlines() for build in builds.values()]
     assert sorted(name for names in ran for name in names) == sorted(names)
     assert ran == [build["exported"]["SHARD"].splitlines() for build in builds.values()]

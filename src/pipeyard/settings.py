@@ -60,7 +60,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     registry_mirrors: dict[str, str] = {}  # host as written in a reference -> base URL
     insecure_registries: tuple[str, ...] = ()  # hosts spoken to by plain HTTP
     registries: dict[str, RegistrySettings] = {}
-    connections: dict[str, str] = {}  # connection ARN or owner/repository -> absolute folder or git URL
+    connections: dict[str, str] = {}  # connection ARN or owner/repository -> absolute folder or git URL, docker://IMAGE
     account_id: str = "123456789012"
     region: str = "us-east-1"
     imports: dict[str, str] = {}  # what other stacks export, for Fn::ImportValue

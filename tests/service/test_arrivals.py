@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from pipeyard.definition.model import (
     ActionDeclaration,
@@ -102,6 +103,18 @@ def test_an_image_waits_for_a_pipeline_that_is_full_and_keeps_no_other_one_back(
         start_for_arrivals(settings, store, lambda: engine)
         assert (count(engine, "full"), count(engine, "free")) == (51, 1)
         assert store.catalog.announcements() == ()
+    store.close()
+
+
+def test_an_image_starts_nothing_whose_images_are_looked_for_elsewhere(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path, connections={"team/app": "docker://ghcr.io/team/app"})
+    store = ContentStore(tmp_path / "registry")
+    one = structs.replace(pipeline({"RepositoryName": "team/app"}), variables=[])
+    with Pipeyard(settings, {}).asking() as engine:
+        engine.register(Definition(pipelines=(one,)), one)
+        arrive(store, "first")
+        start_for_arrivals(settings, store, lambda: engine)
+        assert (count(engine, "p"), store.catalog.announcements()) == (0, ())
     store.close()
 
 

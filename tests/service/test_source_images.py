@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeyard.errors import InputError
+from pipeyard.errors import InputError, Place
 from pipeyard.registry.reference import Reference, parse_reference
 from pipeyard.service.images import Images, open_images
 from pipeyard.service.source_images import find_source_image, source_reference
@@ -91,6 +91,18 @@ def test_what_is_told_goes_before_where_the_execution_publishes(
     images: Images, publish: str, given: str, expected: Reference
 ) -> None:
     assert source_reference(images, publish, "app", given) == expected
+
+
+def test_connections_say_where_a_repository_is_and_a_git_repository_of_that_name_is_none(tmp_path: Path) -> None:
+    named = {"team/base": "docker://ghcr.io/o/base:7", "team/app": "/somewhere/app"}
+    with open_images(Settings(home=tmp_path, connections=named), {}) as images:
+        assert source_reference(images, "embedded", "team/base", "") == Reference("ghcr.io", "o/base", "7")
+        assert source_reference(images, "embedded", "team/base", "mine:1") == Reference("", "mine", "1")
+        assert source_reference(images, "embedded", "team/app", "") == Reference("", "team/app")
+    with open_images(Settings(home=tmp_path, connections={"app": "docker://Not/A Name"}), {}) as images:
+        with pytest.raises(InputError) as caught:
+            source_reference(images, "embedded", "app", "")
+        assert caught.value.place == Place('connections."app"')
 
 
 def test_a_revision_that_is_no_digest_is_refused(images: Images) -> None:

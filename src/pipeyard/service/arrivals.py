@@ -17,6 +17,7 @@ from pipeyard.registry.announcements import Announcement, listening
 from pipeyard.registry.server.serving import repeated
 from pipeyard.registry.store import ContentStore
 from pipeyard.service.executions import start_execution
+from pipeyard.service.source_images import connected_image
 from pipeyard.settings import Settings
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ def start_for_arrivals(settings: Settings, store: ContentStore, engine: "Callabl
     full: set[str] = set()
     for one in arrived:
         waiting = False
-        for pipeline in declared:
+        # Whose images are looked for elsewhere waits for nothing here.
+        for pipeline in declared if not connected_image(settings, one.repository) else ():
             if actions := sources_of(pipeline, one):
                 if pipeline.name not in full and not _start(settings, opened, pipeline, actions, one):
                     full.add(pipeline.name)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from pipeyard.actions.contract import SourceImage
-from pipeyard.errors import InputError, RegistryError
+from pipeyard.errors import InputError, Place, RegistryError, located
 from pipeyard.oci import digest_of, parse_digest
 from pipeyard.oci.media_types import INDEXES
 from pipeyard.registry.choosing import image_size
@@ -15,7 +15,11 @@ from pipeyard.registry.manifests import examine
 from pipeyard.registry.reference import Reference, parse_place
 from pipeyard.service.ecr import PRIVATE_HOST, Clients, EcrRegistry, explained, session_clients
 from pipeyard.service.images import Images, published_reference
+from pipeyard.settings import Settings
 from pipeyard.threads import NEVER, Stop
+
+CONNECTED = "docker://"
+"""What sets an image apart from a git repository among the connections: skopeo's word for a registry."""
 
 if TYPE_CHECKING:
     from pipeyard.registry.client.copying import Shelf
@@ -24,6 +28,12 @@ if TYPE_CHECKING:
 def parse_source_image(text: str) -> Reference:
     """What `--source ACTION=` says of an ECR source; an empty tag is the action's own. Raises InputError."""
     return parse_place(text, default_tag="")
+
+
+def connected_image(settings: Settings, repository: str) -> str:
+    """The image that `connections` name for a repository of ECR, as `docker://IMAGE`; empty when they name none."""
+    named = settings.connections.get(repository, "")
+    return named.removeprefix(CONNECTED) if named.startswith(CONNECTED) else ""
 
 
 def find_source_image(
@@ -52,12 +62,15 @@ def find_source_image(
 
 
 def source_reference(images: Images, publish: str, repository: str, given: str) -> Reference:
-    """Where an ECR source action looks: what was told for it, else where the execution publishes.
+    """Where an ECR source action looks: what was told for it, what the connections name, else where images go.
 
     So a pipeline whose images go to one registry also starts from the images there. Raises InputError, RegistryError.
     """
     if given:
         return parse_source_image(given)
+    if named := connected_image(images.settings, repository):
+        with located(Place(f'connections."{repository}"')):
+            return parse_source_image(named)
     if publish == "embedded":
         return Reference("", repository)
     if publish == "ecr":

@@ -445,3 +445,26 @@ def test_images_that_go_to_one_registry_share_its_uploads(tmp_path: Path) -> Non
         destination.publish([Document(media_type=media_types.OCI_INDEX, data=EMPTY)], ())
         destination.close()
     assert most == {"one.example.com": 2, "two.example.com": 2}
+
+
+@pytest.mark.parametrize(
+    ("size", "is_new", "asked"), [(100, True, False), (100, False, True), (64 * 1024 + 1, True, True)]
+)
+def test_a_registry_is_not_asked_for_a_small_blob_that_was_made_just_now(size: int, is_new: bool, asked: bool) -> None:
+    methods: list[str] = []
+
+    def send(request: Request) -> Response:
+        methods.append(request.method)
+        if request.method == "HEAD":
+            return Response(404, url=request.url)
+        if request.method == "POST":
+            return Response(202, {"location": "https://one.example.com/upload"}, url=request.url)
+        return Response(201, url=request.url)
+
+    destination = Registries(send, Access()).destination(Reference("one.example.com", "app"))
+    data = bytes(size)
+    blob = Descriptor(media_type="x", digest=digest_of(data), size=size)
+    destination.offer(Offer(descriptor=blob, open=from_memory(data), is_new=is_new))
+    destination.publish([Document(media_type=media_types.OCI_INDEX, data=EMPTY)], ())
+    destination.close()
+    assert methods == [*(["HEAD"] if asked else []), "POST", "PUT", "PUT"]

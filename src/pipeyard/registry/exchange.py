@@ -44,6 +44,7 @@ class Offer(Struct, frozen=True, kw_only=True):
     descriptor: Descriptor
     open: Callable[[int], AbstractContextManager[BinaryIO]]  # from a byte onwards
     mount_from: tuple[Reference, ...] = ()  # repositories known to hold it
+    is_new: bool = False  # made a moment ago, so that hardly any repository has it
 
 
 class Document(Struct, frozen=True, kw_only=True):

@@ -266,12 +266,16 @@ class _Build:
         return system
 
     def _offer(
-        self, layer: Layer, image: ResolvedImage | None, opener: Callable[[int], AbstractContextManager[BinaryIO]]
+        self,
+        layer: Layer,
+        image: ResolvedImage | None,
+        opener: Callable[[int], AbstractContextManager[BinaryIO]],
+        is_new: bool,
     ) -> None:
         remote = image is not None and image.reference.host != LAYOUT_HOST
         mounts = (structs.replace(image.reference, tag="", digest=None),) if image is not None and remote else ()
         for publication in self._images_to():
-            publication.destination.offer(Offer(descriptor=layer.blob, open=opener, mount_from=mounts))
+            publication.destination.offer(Offer(descriptor=layer.blob, open=opener, mount_from=mounts, is_new=is_new))
 
     # ------------------------------------------------------------ the image
 
@@ -294,10 +298,13 @@ class _Build:
         with self._parts.store.writer() as writer:
             writer.write(config_data)
             stored = writer.commit(media_types.OCI_CONFIG)
+        offer = Offer(
+            descriptor=manifest.config,
+            open=lambda start: self._parts.store.read(stored.digest, start),
+            is_new=self._cached < self._steps,
+        )
         for publication in self._images_to():
-            publication.destination.offer(
-                Offer(descriptor=manifest.config, open=lambda start: self._parts.store.read(stored.digest, start))
-            )
+            publication.destination.offer(offer)
         descriptor = Descriptor(
             media_type=media_types.OCI_MANIFEST,
             digest=digest_of(data),

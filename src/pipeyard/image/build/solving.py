@@ -44,8 +44,8 @@ from pipeyard.registry.exchange import ResolvedImage
 from pipeyard.threads import Crew, Future
 
 Opener = Callable[[int], AbstractContextManager[BinaryIO]]
-Offering = Callable[[Layer, ResolvedImage | None, Opener], None]
-"""Told of each layer of the image as soon as it exists: the image that it comes from, and how to read it."""
+Offering = Callable[[Layer, ResolvedImage | None, Opener, bool], None]
+"""Told of each layer of the image as soon as it exists: the image that it comes from, how to read it, if it is new."""
 
 _Done = queue.SimpleQueue[tuple[int, BaseException | None]]
 
@@ -237,7 +237,7 @@ class Solver:
                     for layer in self._systems[number].layers:
                         assert layer.blob is not None
                         assert layer.open is not None
-                        self._offer(layer.blob.result(), image, layer.open)
+                        self._offer(layer.blob.result(), image, layer.open, False)
             case ContextFiles() | GitFiles() | Download() | InlineFiles():
                 return
             case _ if number in self._hits:
@@ -337,7 +337,7 @@ class Solver:
             self._cache.keep(key, record)
             layer.make_folder = self._tools.unpacker(key, record, layer.open)
             if number in self._image_chain:
-                self._offer(done, None, layer.open)
+                self._offer(done, None, layer.open, True)
             return done
 
         if folder:
@@ -361,7 +361,7 @@ class Solver:
             layer.blob.set_result(Layer(blob, diff_id, record.size))
             layer.make_folder = self._tools.unpacker(key, record, layer.open)
             if number in self._image_chain:
-                self._offer(layer.blob.result(), image, layer.open)
+                self._offer(layer.blob.result(), image, layer.open, False)
         elif number in self._packed:
             operation = vertex.operation
             assert isinstance(operation, RunCommand)

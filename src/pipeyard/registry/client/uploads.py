@@ -21,6 +21,7 @@ from pipeyard.registry.exchange import Offer
 from pipeyard.threads import Stop
 
 Placed = Literal["there", "mounted", "sent"]
+_SENT_UNASKED = 64 * 1024  # bytes: sending so few once too often costs less than asking every time
 _RANGE = later(r"(?:bytes=)?0-([0-9]{1,18})")
 
 
@@ -50,7 +51,8 @@ def push_blob(
     Raises RegistryError when the registry refuses or keeps failing, Stopped.
     """
     blob = offer.descriptor
-    if repository.blob_size(blob.digest) is not None:
+    is_asked_for = not offer.is_new or blob.size > _SENT_UNASKED
+    if is_asked_for and repository.blob_size(blob.digest) is not None:
         return "there"
     session = ""
     for other in offer.mount_from:

@@ -304,6 +304,32 @@ FAULTS: list[tuple[str, str, Bend]] = [
     ("v2-only", "stages/1/actions/0/actionTypeId/provider", lambda p: p.update(pipelineType="V1")),
     ("v2-only", "stages/1/onFailure", lambda p: (v1(p), p["stages"][1].update(onFailure={"result": "ROLLBACK"}))),
     (
+        "configuration-value",
+        "stages/2/actions/0/configuration/ComputeType",
+        lambda p: add_stage(p, {**commands(), "configuration": {"ComputeType": "BUILD_LAMBDA_1GB"}}),
+    ),
+    (
+        "configuration-missing",
+        "stages/2/actions/0/configuration",
+        lambda p: add_stage(
+            p,
+            deploy(
+                "ServiceCatalog", ProductId="prod-1", ProductVersionName="2", ProductType="CLOUD_FORMATION_TEMPLATE"
+            ),
+        ),
+    ),
+    (
+        "configuration-value",
+        "stages/2/actions/0/configuration/AppType",
+        lambda p: add_stage(
+            p,
+            {
+                **deploy("DeviceFarm", AppType="Windows", ProjectId="p", DevicePoolArn="d", TestType="XCTEST"),
+                "actionTypeId": type_id("Test", "DeviceFarm"),
+            },
+        ),
+    ),
+    (
         "v2-only",
         "stages/2/actions/0/actionTypeId/provider",
         lambda p: (v1(p), add_stage(p, deploy("Lambda", FunctionName="web"))),
@@ -479,6 +505,20 @@ def test_what_the_service_refuses_is_an_error_at_its_place(name: str, place: str
 
 
 WARNINGS: list[tuple[str, str, Bend]] = [
+    ("namespace", "stages/1/actions/0/namespace", lambda p: build(p).update(namespace="Src")),
+    (
+        "commands",
+        "stages/2/actions/0/commands/0",
+        lambda p: add_stage(p, commands("C", "Src", "echo a\necho b\n")),
+    ),
+    (
+        "variable-not-allowed",
+        "stages/0/actions/0/configuration/BranchName",
+        lambda p: (
+            p.update(variables=[{"name": "branch", "defaultValue": "main"}]),
+            p["stages"][0]["actions"][0]["configuration"].update(BranchName="#{variables.branch}"),
+        ),
+    ),
     (
         "configuration-missing",
         "stages/2/actions/0/configuration",
@@ -587,6 +627,23 @@ def test_what_is_legal_and_wrong_is_a_warning(name: str, place: str, bend: Bend)
             },
         ),
         lambda p: add_stage(p, deploy("Lambda", FunctionName="web")),
+        lambda p: add_stage(
+            p, {**commands(), "configuration": {"EnvironmentType": "LINUX_CONTAINER", "Subnets": "subnet-1,subnet-2"}}
+        ),
+        lambda p: add_stage(p, commands("C", "Src", "echo a\n")),
+        lambda p: add_stage(p, deploy("ServiceCatalog", ProductId="prod-1", ConfigurationFilePath="c.json")),
+        lambda p: (
+            v1(p),
+            add_stage(
+                p,
+                {
+                    "name": "Scan",
+                    "actionTypeId": type_id("Invoke", "InspectorScan"),
+                    "configuration": {"InspectorRunMode": "SourceCodeScan"},
+                    "inputArtifacts": [{"name": "Src"}],
+                },
+            ),
+        ),
         lambda p: add_stage(
             p,
             {

@@ -26,7 +26,6 @@ _V2_ONLY = frozenset(
         ("Deploy", "EKS"),
         ("Deploy", "Lambda"),
         ("Invoke", "CodePipeline"),
-        ("Invoke", "InspectorScan"),
     }
 )
 """Source: CodePipeline User Guide, the notes of these providers' action references."""

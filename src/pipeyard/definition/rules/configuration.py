@@ -121,6 +121,8 @@ def _missing(action: ActionDeclaration, settings: Mapping[str, Setting]) -> list
             needed.append("ECRRepositoryName")
         case "S3" if configuration.get("Extract") == "false":
             needed.append("ObjectKey")
+        case "ServiceCatalog" if "ConfigurationFilePath" not in configuration:
+            needed += ["TemplateFilePath", "ProductVersionName", "ProductType"]
         case "EC2" if "DeploySpec" not in configuration:
             needed += ["TargetDirectory", "PostScript"]
         case "Lambda" if action.action_type_id.category == "Deploy" and not action.input_artifacts:
@@ -167,6 +169,13 @@ def _commands(action: ActionDeclaration, keys: Keys, findings: Findings) -> None
         if not 1 <= len(command) <= 1000:
             findings.error(
                 "commands", (*keys, "commands", index), f"a command has 1 to 1000 characters, not {len(command)}"
+            )
+        if "\n" in command.strip():
+            findings.warning(
+                "commands",
+                (*keys, "commands", index),
+                "a command of several lines; the service takes one line for each",
+                hint="write each line as a command of its own: they run in one shell",
             )
     names = action.output_variables
     if len(names) > 15 or any(not 1 <= len(name) <= 128 for name in names):

@@ -31,7 +31,8 @@ def check_variables(pipeline: PipelineDeclaration, findings: Findings) -> None:
     declared = [variable.name for variable in pipeline.variables]
     for step in order:
         for keys, what, text in _texts(step.action):
-            _check_text(text, what, (*step.keys, *keys), step.moment, owners, declared, findings)
+            source = step.action.action_type_id.category == "Source"
+            _check_text(text, what, (*step.keys, *keys), step.moment, owners, declared, findings, source=source)
         for keys, text in _fixed(step.action):
             if "#{" in text:
                 findings.error(
@@ -55,6 +56,7 @@ def output_variables(action: ActionDeclaration) -> tuple[str, ...] | None:
 
 def _namespaces(order: tuple[Step, ...], findings: Findings) -> dict[str, Step]:
     owners: dict[str, Step] = {}
+    artifacts = {output.name for step in order for output in step.action.output_artifacts}
     for step in order:
         name = step.action.namespace
         if name is None:
@@ -70,6 +72,8 @@ def _namespaces(order: tuple[Step, ...], findings: Findings) -> dict[str, Step]:
             )
         else:
             owners[name] = step
+            if name in artifacts:
+                findings.warning("namespace", keys, f"the namespace {name} is also the name of an artifact")
     return owners
 
 
@@ -107,6 +111,8 @@ def _check_text(
     owners: Mapping[str, Step],
     declared: list[str],
     findings: Findings,
+    *,
+    source: bool = False,
 ) -> None:
     try:
         found = references(text)
@@ -114,6 +120,12 @@ def _check_text(
         findings.error("invalid-reference", keys, f"{what}: {error.message}", hint=error.hint)
         return
     for reference in found:
+        if source and reference.namespace == PIPELINE_VARIABLES:
+            findings.warning(
+                "variable-not-allowed",
+                keys,
+                f"{what} uses {reference} in a source action, where the service resolves no pipeline variables",
+            )
         complaint, hint = _complaint(reference, moment, owners, declared)
         if complaint:
             findings.error("undefined-variable", keys, f"{what} uses {reference}, {complaint}", hint=hint)

@@ -463,13 +463,6 @@ FAULTS: list[tuple[str, str, Bend]] = [
             triggers=[{"providerType": "CodeStarSourceConnection", "gitConfiguration": {"sourceActionName": "Checkot"}}]
         ),
     ),
-    (
-        "trigger",
-        "triggers/0/gitConfiguration/push/0",
-        lambda p: p.update(
-            triggers=[trigger(push=[{"tags": {"includes": ["v*"]}, "branches": {"includes": ["main"]}}])]
-        ),
-    ),
     ("trigger", "triggers/0/gitConfiguration/push/0", lambda p: p.update(triggers=[trigger(push=[{}])])),
     (
         "trigger",
@@ -505,6 +498,13 @@ def test_what_the_service_refuses_is_an_error_at_its_place(name: str, place: str
 
 
 WARNINGS: list[tuple[str, str, Bend]] = [
+    (
+        "trigger",
+        "triggers/0/gitConfiguration/push/0",
+        lambda p: p.update(
+            triggers=[trigger(push=[{"tags": {"includes": ["v*"]}, "branches": {"includes": ["main"]}}])]
+        ),
+    ),
     ("namespace", "stages/1/actions/0/namespace", lambda p: build(p).update(namespace="Src")),
     (
         "commands",

@@ -50,7 +50,8 @@ def _configuration(git: GitConfiguration, keys: Keys, findings: Findings) -> Non
 
 def _push(push: PushFilter, keys: Keys, findings: Findings) -> None:
     if push.tags is not None and (push.branches is not None or push.file_paths is not None):
-        findings.error("trigger", keys, "a push filter has tags, or branches and file paths, not both")
+        # The guide joins them with AND, and has an example with all three; the CDK refuses it.
+        findings.warning("trigger", keys, "a push is of a tag or of a branch: a filter for both fits none")
     if push.tags is None and push.branches is None and push.file_paths is None:
         findings.error("trigger", keys, "a push filter needs tags, branches or file paths")
     for key, found in (("tags", push.tags), ("branches", push.branches), ("filePaths", push.file_paths)):

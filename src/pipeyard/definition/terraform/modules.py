@@ -318,6 +318,12 @@ class Module:
     def _data_instance(self, block: Block, address: str, repetition: Repetition) -> Value:
         entries = self._entries(block.body, repetition)
         known = known_data(block.labels[0], entries, self.project.inputs, self._region(block, entries))
+        if block.labels[0].startswith(("template_", "local_", "null_")):
+            from pipeyard.definition.terraform.functions import FunctionCall
+            from pipeyard.definition.terraform.local_data import local_data
+
+            context = FunctionCall(self.project.folders, self.scope(repetition))
+            known = local_data(block.labels[0], self.called(address), entries, context)
         return object_of(Attributes({**entries, **known}, self.called(address)))
 
     def _entries(self, body: Body, repetition: Repetition) -> dict[str, Value]:

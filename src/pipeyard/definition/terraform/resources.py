@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from pipeyard.definition.places import Inputs
 from pipeyard.definition.terraform.policies import policy_document
-from pipeyard.definition.terraform.values import Unknown, Value, text, unknown
+from pipeyard.definition.terraform.values import STRING, Unknown, Value, list_of, text, unknown
 
 
 class _Naming(Struct, frozen=True):
@@ -151,6 +151,9 @@ def known_data(kind: str, entries: Mapping[str, Value], inputs: Inputs, region: 
         case "aws_iam_policy_document":
             document = policy_document(entries)
             return {"json": document, "minified_json": document}
+        case "aws_availability_zones":
+            # The same three that Fn::GetAZs gives a template here: every region has at least these.
+            return {"names": list_of([text(f"{region}{letter}") for letter in "abc"], STRING), "id": text(region)}
         case "aws_ssm_parameter":
             return _parameter(entries, inputs)
     naming = _NAMING.get(kind)

@@ -304,11 +304,20 @@ def _print(line: str, *, to_stderr: bool = False) -> None:
 def _check(options: dict[str, Any]) -> int:
     from pipeyard.cli.complaints import show_error, show_problems
     from pipeyard.image.build.checking import check
+    from pipeyard.service.images import open_images
     from pipeyard.threads import StopSignal
 
+    settings = settings_from(
+        registry_mirrors=pairs(options["mirrors"], "--registry-mirror") or None,
+        insecure_registries=options["insecure"] or None,
+    )
     try:
-        with opened_context(options["context"], working_folder(), settings_from().home, StopSignal()) as context:
-            problems = check(_request(options, context))
+        with (
+            opened_context(options["context"], working_folder(), settings.home, StopSignal()) as context,
+            ExitStack() as held,
+        ):
+            request = _request(options, context)
+            problems = check(request, lambda: held.enter_context(open_images(settings, environment())).origin())
     except PipeyardError as error:
         show_error(error)
         return error.exit_code

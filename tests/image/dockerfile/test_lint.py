@@ -10,7 +10,9 @@ from pipeyard.image.dockerfile.rules import RULES
 
 KNOWING = Surroundings(
     predefined={"TARGETPLATFORM": "linux/amd64", "BUILDPLATFORM": "linux/amd64"},
-    base_image=lambda name: BaseImage({"HOME": "/root"}),
+    base_image=lambda name, platform: BaseImage(
+        {"HOME": "/root"}, unlike=("linux/arm", platform) if platform == "linux/386" else None
+    ),
     ignore=compile_ignore(b"secret\n", ".dockerignore"),
 )
 
@@ -51,6 +53,7 @@ DESCRIBED = "# check=experimental=all\nFROM a\n"
             "FROM --platform=linux/arm64 a AS arm64",
             1,
         ),
+        ("InvalidBaseImagePlatform", "FROM --platform=linux/386 a AS a386", "FROM --platform=linux/arm a AS arm", 1),
         ("CopyIgnoredFile", "FROM a\nCOPY secret/x /", "FROM a\nCOPY other . /", 2),
         ("ExposeProtoCasing", "FROM a\nEXPOSE 80/TCP", "FROM a\nEXPOSE 80/tcp", 2),
         ("ExposeInvalidFormat", "FROM a\nEXPOSE 80:80", "FROM a\nEXPOSE 80-90", 2),
@@ -88,6 +91,18 @@ def test_a_check_directive_that_means_nothing_is_an_error_at_its_line() -> None:
     with pytest.raises(DockerfileError) as caught:
         problems("# check=silence=all\nFROM a")
     assert str(caught.value) == "Dockerfile:1: invalid check option 'silence=all'"
+
+
+def test_triggers_of_a_base_are_checked_where_they_fire() -> None:
+    assert found("FROM a AS b\nONBUILD ENV c d\nONBUILD WORKDIR $E\nFROM b\n") == [
+        ("LegacyKeyValueFormat", 4),
+        ("UndefinedVar", 4),
+        ("WorkdirRelativePath", 4),
+    ]
+
+
+def test_nothing_is_said_of_undefined_ports() -> None:
+    assert found("FROM a\nEXPOSE $PORT\n") == []
 
 
 def test_without_knowledge_of_the_base_no_variable_counts_as_undefined() -> None:

@@ -32,6 +32,7 @@ from pipeyard.image.build.sharing import annotation_of, export_cache, import_cac
 from pipeyard.image.build.solving import Solver
 from pipeyard.image.build.sources import IGNORE_FILE, Sources, read_ignore
 from pipeyard.image.build.steps import StepTools
+from pipeyard.image.dockerfile.ignore import IgnoreMatcher
 from pipeyard.image.dockerfile.instructions import Dockerfile
 from pipeyard.image.dockerfile.parser import parse
 from pipeyard.image.layers import GZIP, ZSTD, Layer, form_of_this_process
@@ -59,16 +60,17 @@ def build_image(request: BuildRequest, parts: BuildParts) -> Built:
     with ExitStack() as held:
         held.enter_context(cache.lease())
         folders = _context_folders(request)
+        ignore = read_ignore(ignore_file) if ignore_file is not None else None
         sources = Sources(
             context=request.context,
             contexts=folders,
-            ignore=read_ignore(ignore_file) if ignore_file is not None else None,
+            ignore=ignore,
             cache=parts.cache,
             clone=parts.clone,
             stop=parts.stop,
         )
         held.callback(sources.close)
-        build = _Build(request, parts, cache, sources, file)
+        build = _Build(request, parts, cache, sources, file, ignore)
         built = build.run()
     if parts.cache_limit:
         _prune(parts)
@@ -148,12 +150,36 @@ def _from(data: bytes, start: int) -> BinaryIO:
     return BytesIO(data[start:])
 
 
+def wishes_of(request: BuildRequest, platform: Platform | None) -> Wishes:
+    """What a request asks of the plan for one platform."""
+    return Wishes(
+        target=request.target,
+        arguments=request.arguments,
+        labels=request.labels,
+        platform=platform,
+        contexts=request.contexts,
+        network=request.network,
+        host_network=request.host_network,
+        hostname=request.hostname,
+        hosts=request.add_hosts,
+        no_cache=request.no_cache,
+        no_cache_filter=request.no_cache_filter,
+    )
+
+
 class _Build:
     """One call of build_image."""
 
     def __init__(
-        self, request: BuildRequest, parts: BuildParts, cache: BuildCache, sources: Sources, file: Dockerfile
+        self,
+        request: BuildRequest,
+        parts: BuildParts,
+        cache: BuildCache,
+        sources: Sources,
+        file: Dockerfile,
+        ignore: IgnoreMatcher | None,
     ) -> None:
+        self._ignore = ignore
         self._request = request
         self._parts = parts
         self._cache = cache
@@ -169,8 +195,8 @@ class _Build:
 
     def run(self) -> Built:
         wanted: tuple[Platform | None, ...] = self._request.platforms or (None,)
-        graphs = [plan(self._file, self._wishes(platform), self._resolve) for platform in wanted]
-        report_findings(self._file, self._request, self._images, self._parts.observe)
+        graphs = [plan(self._file, wishes_of(self._request, platform), self._resolve) for platform in wanted]
+        report_findings(self._file, self._request, self._images, self._ignore, self._parts.observe)
         stop = StopSignal(self._parts.stop)
         try:
             with crew("pack", max(2, self._parts.threads), stop) as packers:
@@ -191,22 +217,6 @@ class _Build:
         for one in self._parts.publications:
             for solver in self._solvers if one.cache else ():
                 export_cache(solver.exported(), solver.platform, one.destination, one.tags)
-
-    def _wishes(self, platform: Platform | None) -> Wishes:
-        request = self._request
-        return Wishes(
-            target=request.target,
-            arguments=request.arguments,
-            labels=request.labels,
-            platform=platform,
-            contexts=request.contexts,
-            network=request.network,
-            host_network=request.host_network,
-            hostname=request.hostname,
-            hosts=request.add_hosts,
-            no_cache=request.no_cache,
-            no_cache_filter=request.no_cache_filter,
-        )
 
     def _resolve(self, text: str, platform: Platform) -> ResolvedImage:
         key = (text, platform)

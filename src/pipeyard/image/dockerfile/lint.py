@@ -30,11 +30,13 @@ from pipeyard.image.dockerfile.instructions import (
     Instruction,
     Label,
     Maintainer,
+    Onbuild,
     Shell,
     Stage,
     StageInstruction,
     Workdir,
 )
+from pipeyard.image.dockerfile.parser import parse_trigger
 from pipeyard.image.dockerfile.rules import RULES, Choice, choice_of
 from pipeyard.image.dockerfile.suggestions import suggestion
 from pipeyard.oci.platforms import parse_platform
@@ -58,9 +60,11 @@ class BaseImage(Struct, frozen=True):
 
     environment: Mapping[str, str] = {}
     has_shell: bool = False
+    triggers: tuple[str, ...] = ()  # of ONBUILD
+    unlike: tuple[str, str] | None = None  # the platform that it has and the one asked for, where they differ
 
 
-def unknown_image(reference: str) -> BaseImage | None:
+def unknown_image(reference: str, platform: str) -> BaseImage | None:
     """For checks without a registry."""
     return None
 
@@ -73,7 +77,7 @@ class Surroundings(Struct, frozen=True, kw_only=True):
         default_factory=lambda: dict(PREDEFINED)
     )  # platform arguments, with their values where known
     ignore: IgnoreMatcher | None = None
-    base_image: Callable[[str], BaseImage | None] = unknown_image
+    base_image: Callable[[str, str], BaseImage | None] = unknown_image  # by name and --platform, "" without one
     stages: frozenset[int] | None = None  # those that are built; None is all
 
 
@@ -100,6 +104,7 @@ class _State(Struct):
     declared: set[str]
     has_shell: bool = False
     has_workdir: bool = False
+    triggers: tuple[str, ...] = ()  # for a stage built on this one
 
 
 class _Linter:
@@ -226,9 +231,10 @@ class _Linter:
             hint = f"did you mean {closest}?" if closest else "declare it with ARG before the first FROM"
             self.warn("UndefinedArgInFrom", from_.place, f"FROM uses {name}, which is not declared", choice, hint)
 
-    def platform(self, from_: From, choice: Choice) -> None:
+    def platform(self, from_: From, choice: Choice) -> str:
+        """What FROM asks for, "" when it asks for nothing."""
         if from_.platform is None:
-            return
+            return ""
         expansion = expand_word(from_.platform, self.globals, escape=self.file.escape)
         self.from_word(from_, expansion, choice)
         written = from_.platform.raw
@@ -240,11 +246,12 @@ class _Linter:
             try:
                 platform = parse_platform(expansion.value)
             except InputError:
-                return
+                return expansion.value
             name = from_.name or ""
             if platform.os not in name and platform.architecture not in name:
                 message = f"--platform={written} of FROM is constant"
                 self.warn("FromPlatformFlagConstDisallowed", from_.place, message, choice)
+        return expansion.value
 
     # The instructions of a stage, with the values that they see.
 
@@ -254,14 +261,14 @@ class _Linter:
         try:
             expansion = expand_word(from_.image, self.globals, escape=self.file.escape)
             self.from_word(from_, expansion, choice)
-            self.platform(from_, choice)
+            platform = self.platform(from_, choice)
         except DockerfileError as error:
             self.complain(error, from_.place)
             return
-        state = self.inherited(expansion.value)
+        state = self.inherited(expansion.value, platform, from_.place)
         if self.given.stages is None or index in self.given.stages:
             last: dict[type, Place] = {}
-            for instruction in stage.instructions:
+            for instruction in (*self.triggered(state, from_.place), *stage.instructions):
                 choice = self.choice.within(instruction.comments)
                 try:
                     self.instruction(instruction, state, choice)
@@ -270,17 +277,31 @@ class _Linter:
                 if isinstance(instruction, Cmd | Entrypoint | Healthcheck):
                     self.only_one(instruction, last, choice)
         if from_.name is not None:
+            state.triggers = tuple(one.trigger for one in stage.instructions if isinstance(one, Onbuild))
             self.states[from_.name] = state
 
-    def inherited(self, image: str) -> _State:
+    def triggered(self, state: _State, place: Place) -> list[StageInstruction]:
+        """What ONBUILD of the base adds to the stage, as if it stood in its FROM."""
+        try:
+            return [parse_trigger(trigger, place) for trigger in state.triggers]
+        except DockerfileError as error:
+            self.complain(error, place)
+            return []
+
+    def inherited(self, image: str, platform: str, place: Place) -> _State:
         earlier = self.states.get(image)
         if earlier is not None:
             environment = None if earlier.environment is None else dict(earlier.environment)
-            return _State(environment, set(earlier.declared), earlier.has_shell, earlier.has_workdir)
-        base = BaseImage() if image == "scratch" else self.given.base_image(image)
+            state = _State(environment, set(earlier.declared), earlier.has_shell, earlier.has_workdir)
+            state.triggers = earlier.triggers
+            return state
+        base = BaseImage() if image == "scratch" else self.given.base_image(image, platform)
         if base is None:
             return _State(None, set())
-        return _State({"PATH": "", **base.environment}, set(), base.has_shell)
+        if base.unlike is not None:
+            message = f"base image {image} is for {base.unlike[0]}, and {base.unlike[1]} was asked for"
+            self.warn("InvalidBaseImagePlatform", place, message, self.choice)
+        return _State({"PATH": "", **base.environment}, set(), base.has_shell, triggers=base.triggers)
 
     def only_one(self, instruction: Cmd | Entrypoint | Healthcheck, last: dict[type, Place], choice: Choice) -> None:
         earlier = last.get(type(instruction))
@@ -295,7 +316,7 @@ class _Linter:
         if isinstance(instruction, Arg):
             self.argument(instruction, state, choice)
             return
-        if state.environment is not None:
+        if state.environment is not None and not isinstance(instruction, Expose):  # of which BuildKit tells nothing
             self.undefined(place, undefined_variables(instruction, variables, escape=escape), state, choice)
         expanded = expand(instruction, variables, escape=escape)
         match expanded:

@@ -4,10 +4,12 @@ import os
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from pipeyard.errors import BuildFailed
 from pipeyard.image.build.context import LocalFiles
+from pipeyard.image.build.statcache import KnownFiles, KnownFolder
 from pipeyard.image.dockerfile.ignore import compile_ignore
 
 
@@ -149,3 +151,10 @@ def test_a_fifo_put_in_the_place_of_a_file_does_not_hang(tmp_path: Path) -> None
     os.mkfifo(root / "a")
     with pytest.raises(BuildFailed, match="changed while it was read"):
         files.content("a", node)
+
+
+@pytest.mark.parametrize("files", [b"\xc0", b"\x93\x91\xa1a\x90\x90", b"\x93\x91\x01\x90\x90"])
+def test_what_was_kept_of_a_folder_and_cannot_be_read_is_nothing(files: bytes) -> None:
+    kept = msgspec.msgpack.decode(msgspec.msgpack.encode([b"s", b"d", msgspec.Raw(files)]), type=KnownFolder)
+    assert kept.summary == b"d"
+    assert kept.files == KnownFiles([], [], [])

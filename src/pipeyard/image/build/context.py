@@ -9,6 +9,7 @@ import stat
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from operator import attrgetter
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,19 +19,22 @@ from pipeyard.errors import BuildFailed, InputError
 from pipeyard.image.build.confined import ConfinedFolder
 from pipeyard.image.build.nodes import Node, node_of
 from pipeyard.image.build.stacktree import file_xattrs
-from pipeyard.image.build.statcache import KnownFolder, StatCache, is_settled
+from pipeyard.image.build.statcache import KnownFiles, KnownFolder, StatCache, is_settled, known_folder
 from pipeyard.image.dockerfile.ignore import IgnoreMatcher
 from pipeyard.image.layers.entry import Content
 
 _SMALL = 128 << 10  # bytes; larger files are streamed
+_KIND = 0o170000  # the bits of st_mode that say what it is
+_identity = attrgetter("st_mode", "st_size", "st_mtime_ns", "st_ctime_ns", "st_ino")
 
 
 class _Folder:
     """One listed folder: its names, sorted, with their status; content digests as far as they are known."""
 
     __slots__ = (
+        "_digests",
         "attributes",
-        "digests",
+        "known",
         "links",
         "names",
         "recalled",
@@ -45,13 +49,21 @@ class _Folder:
         self.names: list[str] = []
         self.statuses: dict[str, os.stat_result] = {}
         self.links: dict[str, str] = {}
-        self.digests: dict[str, bytes] = {}
+        self.known: KnownFolder | None = None  # what the stat cache has of all of it
+        self._digests: dict[str, bytes] | None = None
         self.unsettled: set[str] = set()  # read so soon after a change that a later one might not show
         self.subfolders: list[str] = []
         self.attributes: dict[str, dict[str, bytes]] = {}  # extended ones, of files that were opened
         self.summary = b""
         self.recalled = False  # all of it, digests and summary, is as the stat cache has it
         self.within: dict[str, int] = {}  # of each folder in it: what the ignore patterns need for what it holds
+
+    @property
+    def digests(self) -> dict[str, bytes]:
+        if self._digests is None:
+            files = self.known.files if self.known is not None else None
+            self._digests = dict(zip(files.names, files.digests, strict=True)) if files is not None else {}
+        return self._digests
 
 
 class LocalFiles:
@@ -77,16 +89,16 @@ class LocalFiles:
         if self._known is None:
             return
         for path, folder in self._folders.items():
-            files = [name for name in folder.names if stat.S_ISREG(folder.statuses[name].st_mode)]
-            if not folder.digests or folder.recalled:
+            if folder.recalled or not folder.digests:
                 continue
+            files = [name for name in folder.names if stat.S_ISREG(folder.statuses[name].st_mode)]
             signature = _signature(folder)
             if not signature:
                 continue
             statuses = [_status_fields(folder.statuses[name]) for name in files]
             digests = [b"" if name in folder.unsettled else folder.digests.get(name, b"") for name in files]
             summary = (folder.summary or self._own_summary(path, folder)) if all(digests) else b""
-            self._known.remember(path, KnownFolder(signature, files, statuses, digests, summary))
+            self._known.remember(path, known_folder(signature, KnownFiles(files, statuses, digests), summary))
             folder.recalled = True
         self._known.save()
 
@@ -162,7 +174,7 @@ class LocalFiles:
         folder = self._folder(path)
         if folder is None:
             return b""
-        for name in folder.names:
+        for name in () if folder.recalled and folder.summary else folder.names:
             if name not in folder.digests and stat.S_ISREG(folder.statuses[name].st_mode):
                 if not read:
                     return None
@@ -221,7 +233,9 @@ class LocalFiles:
         folder.names = sorted(statuses)
         folder.statuses = statuses
         for name in folder.names:
-            kind = stat.S_IFMT(statuses[name].st_mode)
+            kind = statuses[name].st_mode & _KIND
+            if kind == stat.S_IFREG:
+                continue
             if kind == stat.S_IFDIR:
                 folder.subfolders.append(name)
             elif kind == stat.S_IFLNK:
@@ -274,13 +288,14 @@ class LocalFiles:
         if known is None:
             return
         if known.summary and known.signature == _signature(folder):
-            folder.digests = dict(zip(known.names, known.digests, strict=True))
+            folder.known = known
             folder.summary = known.summary
             folder.recalled = True
             return
+        files = known.files
         before = {
             name: (tuple(fields), digest)
-            for name, fields, digest in zip(known.names, known.statuses, known.digests, strict=True)
+            for name, fields, digest in zip(files.names, files.statuses, files.digests, strict=True)
         }
         for name, status in folder.statuses.items():
             fields, digest = before.get(name, ((), b""))
@@ -348,15 +363,9 @@ def _status_fields(status: os.stat_result) -> tuple[int, int, int, int]:
 
 def _signature(folder: _Folder) -> bytes:
     """Everything that a change of the folder must show in; empty for names that are not UTF-8, which are not cached."""
-    statuses = folder.statuses
-    rows = [
-        (name, status.st_mode, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
-        if stat.S_ISREG((status := statuses[name]).st_mode)
-        else (name, status.st_mode, status.st_ctime_ns, folder.links.get(name, ""))
-        for name in folder.names
-    ]
+    rows = list(map(_identity, map(folder.statuses.__getitem__, folder.names)))
     try:
-        return msgspec.msgpack.encode(rows)
+        return msgspec.msgpack.encode((folder.names, rows, folder.links))
     except UnicodeEncodeError:
         return b""
 

@@ -14,19 +14,38 @@ from msgspec import Struct
 
 from pipeyard.files import replace_file
 
-_VERSION = 1
+_VERSION = 2
 _GRAIN_NS = 20_000_000  # file times have the grain of the kernel's tick, 10 ms at worst
 _KEPT_FOLDERS = 200_000
 
 
-class KnownFolder(Struct, frozen=True, array_like=True, gc=False):
-    """The files of one folder: names with status fields as encoded bytes, and their digests in the same order."""
+class KnownFiles(Struct, frozen=True, array_like=True, gc=False):
+    """The files of one folder, their status fields and their digests in the same order."""
 
-    signature: bytes
     names: list[str]
     statuses: list[tuple[int, int, int, int]]
     digests: list[bytes]  # b"" for what is not to be trusted
+
+
+class KnownFolder(Struct, frozen=True, array_like=True, gc=False):
+    """One folder. Its files are decoded when one of them is asked for: of an unchanged folder nobody asks."""
+
+    signature: bytes
     summary: bytes  # digest over everything that a key depends on; b"" when a digest is missing
+    encoded: msgspec.Raw
+
+    @property
+    def files(self) -> KnownFiles:
+        """None at all when what was kept cannot be read."""
+        try:
+            files = msgspec.msgpack.decode(self.encoded, type=KnownFiles)
+        except msgspec.MsgspecError:
+            return KnownFiles([], [], [])
+        return files if len(files.names) == len(files.statuses) == len(files.digests) else KnownFiles([], [], [])
+
+
+def known_folder(signature: bytes, files: KnownFiles, summary: bytes) -> KnownFolder:
+    return KnownFolder(signature, summary, msgspec.Raw(msgspec.msgpack.encode(files)))
 
 
 class _Stored(Struct, frozen=True, array_like=True):

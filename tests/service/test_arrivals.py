@@ -106,6 +106,23 @@ def test_an_image_waits_for_a_pipeline_that_is_full_and_keeps_no_other_one_back(
     store.close()
 
 
+def test_what_was_acted_on_and_not_settled_before_a_kill_starts_nothing_twice(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    store = ContentStore(tmp_path / "registry")
+    one = structs.replace(pipeline({"RepositoryName": "team/app"}), variables=[])
+    with Pipeyard(settings, {}).asking() as engine:
+        engine.register(Definition(pipelines=(one,)), one)
+        arrive(store, "first")
+        (pushed,) = store.catalog.announcements()
+        start_for_arrivals(settings, store, lambda: engine)
+        with store.catalog.database.writing() as db:  # as if the process had died before it settled it
+            db.execute("INSERT INTO announcement VALUES (?, ?, ?, ?, ?)", structs.astuple(pushed))
+        assert store.catalog.announcements() == (pushed,)
+        start_for_arrivals(settings, store, lambda: engine)
+        assert (count(engine, "p"), store.catalog.announcements()) == (1, ())
+    store.close()
+
+
 def test_an_image_starts_nothing_whose_images_are_looked_for_elsewhere(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path, connections={"team/app": "docker://ghcr.io/team/app"})
     store = ContentStore(tmp_path / "registry")

@@ -98,7 +98,7 @@ def test_an_image_that_is_missing_is_named_with_what_there_is(yard: Yard) -> Non
     error = base_action(run(yard, path, code=1))["error"]
     assert isinstance(error, dict)
     assert error["message"] == "there is no image team/base:1"
-    assert "--source" in error["hint"]
+    assert "--source Base=HOST/team/base" in error["hint"]
     yard.publish_base()
     error = base_action(run(yard, path, "--source", "Base=base:2", code=1))["error"]
     assert isinstance(error, dict)

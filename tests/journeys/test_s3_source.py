@@ -103,6 +103,7 @@ def test_what_is_missing_is_said_with_what_could_stand_for_it(yard: Yard) -> Non
     error = run(yard, code=1, settings={"AWS_EC2_METADATA_DISABLED": "true", "AWS_REGION": "us-east-1"})["error"]
     assert "cannot read s3://sources/team/app.zip" in error["message"]
     assert 'connections."sources"' in error["hint"]
+    assert "--source Object=FILE" in error["hint"]
 
 
 def test_an_object_that_is_no_zip_is_a_file_of_its_own_and_a_zip_stays_in_its_folder(yard: Yard) -> None:

@@ -42,18 +42,19 @@ def find_source_image(
     tag: str,
     revision: str = "",
     *,
+    action: str = "ACTION",
     clients: Clients | None = None,
     stop: Stop = NEVER,
 ) -> SourceImage:
     """The image of a reference, of the action's own `tag` where the reference has neither tag nor digest.
 
-    `revision` is the digest that the execution was started for: it counts, whatever the tag names by now. Raises
-    InputError when there is no such image, RegistryError when the registry fails.
+    `revision` is the digest that the execution was started for: it counts, whatever the tag names by now. `action`
+    is for hints. Raises InputError when there is no such image, RegistryError when the registry fails.
     """
     key = (parse_digest(revision) if revision else None) or reference.key or tag
     tag = reference.tag or tag
     if reference.host in ("", images.own_host):
-        found = _embedded(images, reference.repository, key, tag)
+        found = _embedded(images, reference.repository, key, tag, action)
     elif PRIVATE_HOST.fullmatch(reference.host):
         found = _in_ecr(clients or session_clients(), reference, key, tag)
     else:
@@ -78,11 +79,13 @@ def source_reference(images: Images, publish: str, repository: str, given: str) 
     return published_reference(publish, repository)
 
 
-def _embedded(images: Images, repository: str, key: str, tag: str) -> SourceImage:
+def _embedded(images: Images, repository: str, key: str, tag: str, action: str) -> SourceImage:
     catalog = images.store.catalog
     stored = catalog.manifest(repository, key)
     if stored is None:
-        raise InputError(f"there is no image {_shown(Reference('', repository), key)}", hint=_hint(images, repository))
+        raise InputError(
+            f"there is no image {_shown(Reference('', repository), key)}", hint=_hint(images, repository, action)
+        )
     record = next((image for image in catalog.images(repository) if image.digest == stored.digest), None)
     from pipeyard.registry.client.shelves import StoreShelf
 
@@ -165,11 +168,11 @@ def _size(documents: Sequence[Document]) -> int | None:
     return max((image_size([member]) for member in members), default=None)
 
 
-def _hint(images: Images, repository: str) -> str:
+def _hint(images: Images, repository: str, action: str) -> str:
     try:
         tags = images.store.catalog.tags(repository)
     except RegistryError:
-        return f"publish it first, or name another registry's: --source ACTION=HOST/{repository}"
+        return f"publish it first, or name another registry's: --source {action}=HOST/{repository}"
     return f"{repository} has the tags {', '.join(tags[:10])}" if tags else "that repository has no tags"
 
 

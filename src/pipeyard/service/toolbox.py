@@ -88,7 +88,9 @@ class Toolbox:
 
         given = self._choices.images.get(request.action, "")
         reference = source_reference(self._images, self._choices.publish, repository, given)
-        return find_source_image(self._images, reference, tag, request.source_revision, stop=self.stop)
+        return find_source_image(
+            self._images, reference, tag, request.source_revision, action=request.action, stop=self.stop
+        )
 
     def fetch_object(self, request: ActionRequest, bucket: str, key: str, version: str, folder: Path) -> SourceObject:
         from pipeyard.service.buckets import Buckets, copy_object
@@ -97,7 +99,11 @@ class Toolbox:
         if chosen := self._choices.objects.get(request.action):
             return copy_object(Path(chosen), folder)
         buckets = Buckets(self.settings, lambda: session_clients()("s3", request.region))
-        return buckets.fetch_object(bucket, key, version, folder)
+        try:
+            return buckets.fetch_object(bucket, key, version, folder)
+        except InputError as error:
+            error.hint = f"{error.hint}, or give --source {request.action}=FILE"
+            raise
 
     def publish_image(self, build: ImageBuild) -> Published:
         from pipeyard.image.build import BuildRequest, Publication

@@ -137,14 +137,18 @@ class LocalFiles:
         """Small files at once, as bytes; others as a stream. What is read is hashed, and the digest remembered."""
         if node.size > _SMALL:
             return lambda: self._stream(path)
-        with self._opened(path) as file:
+        # Forty thousand files come through here one by one: each call that can be spared is.
+        file = self._open(path)
+        try:
             read_at = time.time_ns()
             data = os.read(file, node.size + 1)
             status = os.fstat(file)
-            self._learn_attributes(path, file)
+            attributes = file_xattrs(file)
+        finally:
+            os.close(file)
         if len(data) != node.size:
             raise BuildFailed(f"{path} changed while it was read", hint="build again when nothing writes to it")
-        self._learn(path, status, hashlib.sha256(data).digest(), read_at)
+        self._learn(path, status, hashlib.sha256(data).digest(), read_at, attributes)
         return data
 
     def digest(self, path: str, node: Node) -> bytes:
@@ -154,8 +158,7 @@ class LocalFiles:
                 read_at = time.time_ns()
                 with os.fdopen(os.dup(file), "rb", buffering=0) as stream:
                     known = hashlib.file_digest(stream, "sha256").digest()
-                self._learn(path, os.fstat(file), known, read_at)
-                self._learn_attributes(path, file)
+                self._learn(path, os.fstat(file), known, read_at, file_xattrs(file))
         return known
 
     # ------------------------------------------------------------ digests
@@ -302,11 +305,18 @@ class LocalFiles:
             if digest and fields == _status_fields(status):
                 folder.digests[name] = digest
 
-    def _learn(self, path: str, status: os.stat_result, digest: bytes, read_at_ns: int) -> None:
+    def _learn(
+        self, path: str, status: os.stat_result, digest: bytes, read_at_ns: int, attributes: dict[str, bytes] | None
+    ) -> None:
+        """What reading a file told; no attributes: they were not looked at."""
         parent, _, name = path.rpartition("/")
         folder = self._folders.get(parent)
-        listed = folder.statuses.get(name) if folder is not None else None
-        if folder is None or listed is None or _status_fields(listed) != _status_fields(status):
+        if folder is None:
+            return
+        if attributes is not None:
+            folder.attributes[name] = attributes
+        listed = folder.statuses.get(name)
+        if listed is None or _status_fields(listed) != _status_fields(status):
             return
         folder.digests[name] = digest
         folder.summary = b""
@@ -314,18 +324,15 @@ class LocalFiles:
         if not is_settled(status, read_at_ns):
             folder.unsettled.add(name)
 
-    def _learn_attributes(self, path: str, file: int) -> None:
-        parent, _, name = path.rpartition("/")
-        folder = self._folders.get(parent)
-        if folder is not None:
-            folder.attributes[name] = file_xattrs(file)
+    def _open(self, path: str) -> int:
+        try:
+            return self._confined.open_file(path)
+        except OSError as error:
+            raise BuildFailed(f"{path} could not be read: {error.strerror}") from error
 
     @contextmanager
     def _opened(self, path: str) -> Iterator[int]:
-        try:
-            file = self._confined.open_file(path)
-        except OSError as error:
-            raise BuildFailed(f"{path} could not be read: {error.strerror}") from error
+        file = self._open(path)
         try:
             yield file
         finally:
@@ -334,7 +341,7 @@ class LocalFiles:
     @contextmanager
     def _stream(self, path: str) -> Iterator[BinaryIO]:
         with self._opened(path) as file:
-            hashed = _HashedFile(file, lambda status, digest, at: self._learn(path, status, digest, at))
+            hashed = _HashedFile(file, lambda status, digest, at: self._learn(path, status, digest, at, None))
             yield hashed  # type: ignore[misc] # the reader of layers uses read() alone
             hashed.finish()
 

@@ -170,7 +170,10 @@ class Copier:
         if node is None:
             return  # a socket, or gone
         if node.kind == "dir":
-            self._folder(tree, place, node, within, overwrite=overwrite, included=included, excluded=excluded)
+            if self._include is None and self._exclude is None:
+                self._everything(tree, place.source, place.target, node, overwrite=overwrite)
+            else:
+                self._folder(tree, place, node, within, overwrite=overwrite, included=included, excluded=excluded)
             return
         if not included:
             return
@@ -200,6 +203,27 @@ class Copier:
                 self.link(target, first, changed)
                 return
         self.put(target, Placed(changed, tree, source))
+
+    def _everything(
+        self, tree: FileTree, source: str, target: str, node: Node, *, overwrite: bool, new: bool = False
+    ) -> None:
+        """The same as `_folder` for a folder of which no pattern leaves anything out, and that may hold very much.
+
+        `new`: nothing was at the target, so nothing is below it.
+        """
+        new = new or self.view.lookup(target) is None
+        self._enter(tree, source, target, node, overwrite=overwrite)
+        for name in tree.names(source):
+            from_, to = f"{source}/{name}" if source else name, f"{target}/{name}" if target else name
+            inner = tree.lookup(from_)
+            if inner is None:
+                continue  # a socket, or gone
+            if inner.kind == "dir":
+                self._everything(tree, from_, to, inner, overwrite=True, new=new)
+                continue
+            if not new and (existing := self.view.lookup(to)) is not None and existing.kind == "dir":
+                raise BuildFailed(f"cannot replace to directory /{to} with file")
+            self._file(tree, from_, to, inner)
 
     def _folder(
         self,

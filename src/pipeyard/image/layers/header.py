@@ -55,7 +55,7 @@ class Headers:
             and entry.size <= _MAX_SIZE
             and "\0" not in path
         ):
-            return self._ustar(path.encode(), b"", entry, b"0", entry.size, seconds, b"", _NO_DEVICE)
+            return self._plain_file(path.encode(), entry, seconds)
         return self._general(path, entry, seconds)
 
     def _general(self, path: str, entry: Entry, seconds: int) -> bytes:
@@ -102,24 +102,39 @@ class Headers:
         block = self._ustar(b"PaxHeaders/0", b"", about, b"x", len(data), 0, b"", _NO_DEVICE)
         return block + data + padding(len(data))
 
+    def _plain_file(self, name: bytes, entry: Entry, seconds: int) -> bytes:
+        """As `_ustar` makes it, in half the time: nearly every entry of a large layer is one."""
+        owner, owner_sum = self._owners.get((entry.mode, entry.uid, entry.gid)) or self._owner(entry)
+        time, time_sum = self._times.get(seconds) or self._time(seconds)
+        length, length_sum = self._sizes.get(entry.size) or self._length(entry.size)
+        total = sum(name) + owner_sum + time_sum + length_sum + _SUM_FILE
+        return b"".join((name, _ZEROS[100 - len(name)], owner, length, time, b"%06o\0 " % total, _FILE_AFTER_CHECKSUM))
+
+    def _owner(self, entry: Entry) -> tuple[bytes, int]:
+        key = (entry.mode, entry.uid, entry.gid)
+        known = self._owners.get(key)
+        if known is None:
+            known = self._owners[key] = _summed(b"%07o\0%07o\0%07o\0" % (entry.mode & 0o7777, entry.uid, entry.gid))
+        return known
+
+    def _time(self, seconds: int) -> tuple[bytes, int]:
+        known = self._times.get(seconds)
+        if known is None:
+            known = self._times[seconds] = _summed(b"%011o\0" % seconds)
+        return known
+
+    def _length(self, size: int) -> tuple[bytes, int]:
+        known = self._sizes.get(size)
+        if known is None:
+            known = _summed(b"%011o\0" % size)
+            if len(self._sizes) < 4096:
+                self._sizes[size] = known
+        return known
+
     def _ustar(
         self, name: bytes, prefix: bytes, entry: Entry, kind: bytes, size: int, seconds: int, link: bytes, device: bytes
     ) -> bytes:
-        key = (entry.mode, entry.uid, entry.gid)
-        owner = self._owners.get(key)
-        if owner is None:
-            text = b"%07o\0%07o\0%07o\0" % (entry.mode & 0o7777, entry.uid, entry.gid)
-            owner = self._owners[key] = (text, sum(text))
-        time = self._times.get(seconds)
-        if time is None:
-            text = b"%011o\0" % seconds
-            time = self._times[seconds] = (text, sum(text))
-        length = self._sizes.get(size)
-        if length is None:
-            text = b"%011o\0" % size
-            length = (text, sum(text))
-            if len(self._sizes) < 4096:
-                self._sizes[size] = length
+        owner, time, length = self._owner(entry), self._time(seconds), self._length(size)
         total = (
             sum(name) + sum(prefix) + sum(link) + owner[1] + time[1] + length[1] + kind[0] + _BLANK_CHECKSUM
             + _SUM_MAGIC + (_SUM_NO_DEVICE if device is _NO_DEVICE else sum(device))
@@ -132,6 +147,12 @@ class Headers:
 
 _SUM_MAGIC = sum(_MAGIC)
 _SUM_NO_DEVICE = sum(_NO_DEVICE)
+_FILE_AFTER_CHECKSUM = b"0" + _ZEROS[100] + _MAGIC + _ZEROS[64] + _NO_DEVICE + _ZEROS[167]
+_SUM_FILE = sum(_FILE_AFTER_CHECKSUM) + _BLANK_CHECKSUM
+
+
+def _summed(field: bytes) -> tuple[bytes, int]:
+    return field, sum(field)
 
 
 def _split(name: bytes) -> tuple[bytes, bytes | None]:

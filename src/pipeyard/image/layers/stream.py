@@ -61,18 +61,24 @@ _SMALL = 128 << 10
 
 
 def _whole(parts: list[bytes], block_size: int) -> Iterator[bytes]:
-    """Gives the whole blocks that `parts` hold and leaves the rest, as one part, in it."""
-    data = parts[0] if len(parts) == 1 else b"".join(parts)
-    parts.clear()
-    if len(data) == block_size:
-        yield data
-        return
-    at = 0
-    while len(data) - at >= block_size:
-        yield data[at : at + block_size]
-        at += block_size
-    if at < len(data):
-        parts.append(data[at:])
+    """Gives the whole blocks that `parts` hold and leaves the rest, as one part, in it.
+
+    What lies beyond the block is cut off before the parts are joined: a block is copied once.
+    """
+    over = sum(map(len, parts)) - block_size
+    while over >= 0:
+        beyond: list[bytes] = []
+        while over:
+            last = parts.pop()
+            kept = len(last) - over
+            if kept > 0:
+                parts.append(last[:kept])
+                last = last[kept:]
+            over -= len(last)
+            beyond.append(last)
+        yield parts[0] if len(parts) == 1 else b"".join(parts)
+        parts[:] = [beyond[0] if len(beyond) == 1 else b"".join(reversed(beyond))] if beyond else []
+        over = (len(parts[0]) if parts else 0) - block_size
 
 
 def _read_small(path: str, size: int) -> bytes:

@@ -19,6 +19,7 @@ from pipeyard.oci import (
 )
 from pipeyard.registry.choosing import choose, image_size
 from pipeyard.registry.exchange import Document, Offer, Published, ResolvedImage, checked_config
+from pipeyard.registry.growing import GrowingBlob
 from pipeyard.registry.manifests import examine
 from pipeyard.registry.reference import Reference, is_repository_name
 from pipeyard.registry.store import ContentStore
@@ -109,6 +110,9 @@ class StoreDestination:
 
                 self._pool = ThreadPoolExecutor(_PARALLEL, thread_name_prefix="publish")
             self._copies[digest] = self._pool.submit(self._copy, blob)
+
+    def follow(self, blob: GrowingBlob) -> None:
+        """It is being written to where it belongs."""
 
     def publish(self, documents: Sequence[Document], tags: Sequence[str]) -> Published:
         if not documents:

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from pipeyard.errors import InputError
 from pipeyard.oci import Descriptor, Digest, ImageConfig, ImageManifest, Platform
+from pipeyard.registry.growing import GrowingBlob
 from pipeyard.registry.reference import Reference
 
 MAX_CONFIG = 16 * 1024 * 1024
@@ -69,6 +70,9 @@ class Destination(Protocol):
 
     def offer(self, blob: Offer) -> None:
         """Begins to bring the blob there unless it is there; returns at once. The same blob may be offered twice."""
+
+    def follow(self, blob: GrowingBlob) -> None:
+        """May begin to bring a blob that is still being written; returns at once. When it is whole, it is offered."""
 
     def publish(self, documents: Sequence[Document], tags: Sequence[str]) -> Published:
         """Waits for the blobs, puts the documents (children first, the root last), then all tags.

@@ -39,6 +39,7 @@ from pipeyard.image.layers import GZIP, ZSTD, Layer, form_of_this_process
 from pipeyard.oci import Descriptor, Platform, digest_of, encode, media_types
 from pipeyard.oci.platforms import native
 from pipeyard.registry.exchange import Document, ImageOrigin, Offer, Published, ResolvedImage
+from pipeyard.registry.growing import FollowedStore, GrowingBlob
 from pipeyard.registry.reference import Reference, parse_reference
 from pipeyard.threads import Crew, StopSignal, crew
 
@@ -265,6 +266,7 @@ class _Build:
             prefix=f"{graph.platform}:" if len(request.platforms) > 1 else "",
             packers=packers,
             later=later,
+            outgoing=FollowedStore(parts.store, self._follow),
             offer=self._offer,
             shared=import_caches(request.cache_from, graph.platform, self._origin, parts.observe),
             pack_all=any(one.cache == "max" for one in parts.publications),
@@ -286,6 +288,10 @@ class _Build:
         mounts = (structs.replace(image.reference, tag="", digest=None),) if image is not None and remote else ()
         for publication in self._images_to():
             publication.destination.offer(Offer(descriptor=layer.blob, open=opener, mount_from=mounts, is_new=is_new))
+
+    def _follow(self, blob: GrowingBlob) -> None:
+        for publication in self._images_to():
+            publication.destination.follow(blob)
 
     # ------------------------------------------------------------ the image
 

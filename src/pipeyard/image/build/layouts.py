@@ -24,6 +24,7 @@ from pipeyard.oci import (
     parse_digest,
 )
 from pipeyard.registry.exchange import Document, Offer, Published, ResolvedImage
+from pipeyard.registry.growing import GrowingBlob
 from pipeyard.registry.reference import Reference
 
 HOST = "oci-layout"
@@ -49,6 +50,9 @@ class LayoutDestination:
 
     def offer(self, blob: Offer) -> None:
         self._offers.setdefault(blob.descriptor.digest, blob)
+
+    def follow(self, blob: GrowingBlob) -> None:
+        """A copy on this machine is not worth beginning early."""
 
     def publish(self, documents: Sequence[Document], tags: Sequence[str]) -> Published:
         for blob in self._offers.values():

@@ -40,6 +40,7 @@ from pipeyard.image.build.steps import StepTools, carry_out
 from pipeyard.image.layers import Layer
 from pipeyard.oci import Descriptor
 from pipeyard.progress import Observer, StepEnded, StepStarted
+from pipeyard.registry.blobs import BlobStore
 from pipeyard.registry.exchange import ResolvedImage
 from pipeyard.threads import Crew, Future
 
@@ -66,11 +67,13 @@ class Solver:
         prefix: str,
         packers: Crew,
         later: Postponed,
+        outgoing: BlobStore,
         offer: Offering,
         shared: Mapping[str, SharedLayer],
         pack_all: bool,
     ) -> None:
         self._graph = graph
+        self._outgoing = outgoing
         self._offer = offer
         self._shared = shared
         self.platform = graph.platform
@@ -288,7 +291,7 @@ class Solver:
             vertex, below, trees, folders, layer, self._tools, step=self._step(number), laid_out=number in self._seen
         )
         packed = number in self._packed
-        done = outcome.pack() if packed and not outcome.folder else None
+        done = outcome.pack(self._store_of(number)) if packed and not outcome.folder else None
         # Files of the context were read by now: what could not be named before has a key now.
         key = self._keys.get(number) or self._keys.find(number, read=True) or digest_key("nothing else", os.urandom(16))
         self._keys[number] = layer.key = key
@@ -297,8 +300,12 @@ class Solver:
             if any(isinstance(tree, StackTree) for tree in trees.values()):
                 self._packers.start(self._keep_content_key, number, trees, key)
         self._systems[number] = below.grown(key, layer)
-        pack = outcome.pack if done is None else lambda: done
+        pack = partial(outcome.pack, self._store_of(number)) if done is None else lambda: done
         self._keep(number, layer, outcome.folder, outcome.size, pack if packed else None)
+
+    def _store_of(self, number: int) -> BlobStore:
+        """Where a layer goes: one of the image may be on its way to a registry before it is whole."""
+        return self._outgoing if number in self._image_chain else self._tools.store
 
     def _is_known_by_now(self, number: int, trees: Mapping[int, FileTree]) -> bool:
         """Looks the step up again, now that its inputs exist: a stage may have come out as it was the last time."""
@@ -372,7 +379,7 @@ class Solver:
                 layer,
                 record.folder,
                 record.size,
-                lambda: self._tools.pack_run(folder, materialized(below), operation),
+                lambda: self._tools.pack_run(folder, materialized(below), operation, self._store_of(number)),
             )
         return below.grown(key, layer)
 

@@ -37,11 +37,12 @@ if TYPE_CHECKING:
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
-    """`folder` is the cache's id of the layer as a folder, "" when it was not laid out; `pack` makes its blob."""
+    """`folder` is the cache's id of the layer as a folder, "" when it was not laid out; `pack` makes its blob
+    in a store."""
 
     folder: str = ""
     size: int = 0
-    pack: Callable[[], Layer]
+    pack: Callable[[BlobStore], Layer]
 
 
 class StepTools:
@@ -80,19 +81,19 @@ class StepTools:
     def epoch_ns(self) -> int:
         return self.epoch_s * 1_000_000_000
 
-    def pack(self, entries: Iterator[Entry]) -> Layer:
+    def pack(self, entries: Iterator[Entry], into: BlobStore) -> Layer:
         return write_layer(
             entries,
-            self.store,
+            into,
             compression=self._compression,
             epoch_s=self.epoch_s,
             stop=self.stop,
             threads=self._threads,
         )
 
-    def pack_run(self, upper: Path, lowers: tuple[Path, ...], run: RunCommand) -> Layer:
+    def pack_run(self, upper: Path, lowers: tuple[Path, ...], run: RunCommand, into: BlobStore) -> Layer:
         """The layer of a RUN from what it left in `upper`."""
-        return self.pack(iter(self.changes(upper, self.stack(lowers), run)))
+        return self.pack(iter(self.changes(upper, self.stack(lowers), run)), into)
 
     def changes(self, upper: Path, lowers: FolderStack, run: RunCommand) -> list[Entry]:
         from pipeyard.image.layers import diff_upper
@@ -210,7 +211,7 @@ def _made_folder(wanted: MakeFolder, below: FileSystem, tools: StepTools) -> Cop
 def _placed(copier: Copier, layer: LayerState, tools: StepTools, *, laid_out: bool) -> Outcome:
     layer.listing = copier.listing()
     if not laid_out:
-        return Outcome(pack=lambda: tools.pack(copier.entries()))
+        return Outcome(pack=lambda into: tools.pack(copier.entries(), into))
     folder, path = tools.cache.new_folder()
     try:
         size = lay_out(copier.entries(), path, epoch_ns=tools.epoch_ns, stop=tools.stop)
@@ -218,7 +219,7 @@ def _placed(copier: Copier, layer: LayerState, tools: StepTools, *, laid_out: bo
         tools.cache.discard(folder)
         raise
     layer.folder = path
-    return Outcome(folder=folder, size=size, pack=lambda: tools.pack(copier.entries(str(path))))
+    return Outcome(folder=folder, size=size, pack=lambda into: tools.pack(copier.entries(str(path)), into))
 
 
 def _ran(
@@ -242,4 +243,4 @@ def _ran(
         raise
     layer.folder = upper
     size = sum(entry.size for entry in changes) + 1024 * len(changes)
-    return Outcome(folder=folder, size=size, pack=lambda: tools.pack(iter(changes)))
+    return Outcome(folder=folder, size=size, pack=lambda into: tools.pack(iter(changes), into))

@@ -3,15 +3,17 @@
 import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
+from typing import BinaryIO
 
 from pipeyard.errors import PipeyardError, RegistryError, Stopped
 from pipeyard.oci import Digest, digest_of, short_digest
 from pipeyard.progress import Observer, Transferred, ignore
 from pipeyard.registry.choosing import image_size
 from pipeyard.registry.client.repository import Repository
-from pipeyard.registry.client.uploads import Patience, push_blob
+from pipeyard.registry.client.uploads import Patience, push_blob, push_growing
 from pipeyard.registry.exchange import Document, Offer, Published
-from pipeyard.threads import Crew, Stop, StopSignal, crew
+from pipeyard.registry.growing import GrowingBlob
+from pipeyard.threads import Crew, Future, Stop, StopSignal, crew
 
 _FIXED = (400, 403, 409)  # with which registries refuse to move a tag
 
@@ -40,10 +42,11 @@ class RemoteDestination:
         self._uploads = uploads
         self._turns = turns or threading.Semaphore(uploads)
         self._patience = patience or Patience()
-        self._lock = threading.Lock()  # guards the four below
+        self._lock = threading.Lock()  # guards the five below
         self._offered: set[Digest] = set()
         self._held = ExitStack()
         self._crew: Crew | None = None
+        self._followed: list[tuple[GrowingBlob, Future[bool]]] = []
         self._closed = False
 
     def offer(self, blob: Offer) -> None:
@@ -55,18 +58,46 @@ class RemoteDestination:
             if blob.descriptor.digest in self._offered:
                 return
             self._offered.add(blob.descriptor.digest)
-            if self._crew is None:
-                parent = self._stop if isinstance(self._stop, StopSignal) else None
-                self._crew = self._held.enter_context(crew("push", self._uploads, parent))
-            self._crew.start(self._bring, blob, self._crew.stop)
+            members = self._members()
+            begun = next((one for growing, one in self._followed if growing.whole == blob.descriptor), None)
+            members.start(self._bring, blob, begun, members.stop)
 
-    def _bring(self, blob: Offer, stop: Stop) -> None:
+    def follow(self, blob: GrowingBlob) -> None:
+        """Returns at once. What becomes of it is known when the blob is offered."""
+        try:
+            source = open(blob.path, "rb", buffering=0)  # noqa: SIM115 -- closed by _bring_growing
+        except FileNotFoundError:
+            return
+        with self._lock:
+            if self._closed:
+                source.close()
+                return
+            members = self._members()
+            self._followed.append((blob, members.start(self._bring_growing, blob, source, members.stop)))
+
+    def _members(self) -> Crew:
+        if self._crew is None:
+            parent = self._stop if isinstance(self._stop, StopSignal) else None
+            self._crew = self._held.enter_context(crew("push", self._uploads, parent))
+        return self._crew
+
+    def _bring_growing(self, blob: GrowingBlob, source: BinaryIO, stop: Stop) -> bool:
+        with source:
+            try:
+                return push_growing(self._repository, blob, source, stop, self._turns)
+            except RegistryError:
+                return False  # the whole blob is pushed, with all patience
+
+    def _bring(self, blob: Offer, begun: "Future[bool] | None", stop: Stop) -> None:
         descriptor = blob.descriptor
         item = short_digest(descriptor.digest)
 
         def progress(done: int) -> None:
             self._observe(Transferred(self._step, done, descriptor.size, item))
 
+        if begun is not None and begun.result():
+            progress(descriptor.size)
+            return
         with self._turns:
             stop.check()
             push_blob(self._repository, blob, stop=stop, progress=progress, patience=self._patience)

@@ -6,6 +6,7 @@ Source: distribution-spec, "Pushing blobs".
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Semaphore
 from typing import BinaryIO, Literal
 from urllib.parse import urljoin
 
@@ -18,10 +19,12 @@ from pipeyard.registry.client.messages import Body, ConnectionFailed, Response, 
 from pipeyard.registry.client.repository import Repository
 from pipeyard.registry.client.retries import TRANSIENT, Backoff, Sleep, asked_delay_s, chance, wait_until
 from pipeyard.registry.exchange import Offer
+from pipeyard.registry.growing import GrowingBlob
 from pipeyard.threads import Stop
 
 Placed = Literal["there", "mounted", "sent"]
 _SENT_UNASKED = 64 * 1024  # bytes: sending so few once too often costs less than asking every time
+_FOLLOWED_PIECE = 8 << 20  # of a blob that is being written, so much is sent at a time
 _RANGE = later(r"(?:bytes=)?0-([0-9]{1,18})")
 
 
@@ -66,7 +69,7 @@ def push_blob(
     while True:
         try:
             if not session:
-                session, offset = _begin(repository, blob), 0
+                session, offset = _begin(repository, f"the blob {blob.digest}"), 0
             _send_rest(repository, offer, session, offset, stop, progress, patience)
             return "sent"
         except _Broken as broken:
@@ -83,6 +86,68 @@ def push_blob(
         if session and held > offset:
             attempt = 0
         offset = held if session else 0
+
+
+def push_growing(repository: Repository, blob: GrowingBlob, source: BinaryIO, stop: Stop, turns: Semaphore) -> bool:
+    """Sends a blob that is still being written, read from `source`; a turn is held while bytes move.
+
+    False when nothing came of it: then the whole blob is to be pushed. Raises RegistryError, for which the same holds,
+    and Stopped. What was begun and not finished is cancelled.
+    """
+    session, sent = "", 0
+    try:
+        while True:
+            size, over = blob.wait_for(sent + _FOLLOWED_PIECE, stop)
+            whole = blob.whole
+            if over and (whole is None or not session):
+                return False
+            with turns:
+                if whole is not None and repository.blob_size(whole.digest) is not None:
+                    return True  # it was there before: only now is known what it is
+                if not session:
+                    session = _begin(repository, "a layer that is being made")
+                if size > sent:
+                    session = _append(repository, session, source, sent, size, stop)
+                    sent = size
+                if whole is not None:
+                    session = _name(repository, session, whole)
+                    return True
+    finally:
+        if session:
+            _cancel(repository, session)
+
+
+def _append(repository: Repository, session: str, source: BinaryIO, start: int, end: int, stop: Stop) -> str:
+    """Bytes `start` to `end`; gives where the upload goes on."""
+
+    @contextmanager
+    def piece() -> Iterator[BinaryIO]:
+        source.seek(start)
+        yield source
+
+    headers = {"Content-Type": "application/octet-stream", "Content-Range": f"{start}-{end - 1}"}
+    body = Body(size=end - start, open=piece, moved=lambda count: stop.check())
+    with repository.request("PATCH", session, headers=headers, body=body, repeatable=False) as response:
+        if response.status != 202:
+            raise repository.refusal(response, "push a layer that is being made")
+        return _location(repository, response)
+
+
+def _name(repository: Repository, session: str, blob: Descriptor) -> str:
+    """Ends the upload; nothing is left of it to cancel then."""
+    with repository.request("PUT", _named(session, blob), body=b"", repeatable=False) as response:
+        if response.status not in (200, 201, 204):
+            raise repository.refusal(response, f"push the blob {blob.digest}")
+        _check_name(repository, response, blob)
+    return ""
+
+
+def _cancel(repository: Repository, session: str) -> None:
+    """A registry forgets what nobody ends by itself, some time later."""
+    try:
+        repository.request("DELETE", session).close()
+    except RegistryError:
+        return
 
 
 def resume_offset(status: Response) -> int:
@@ -122,10 +187,10 @@ def _mount(repository: Repository, blob: Descriptor, other: str) -> tuple[bool, 
     return False, ""
 
 
-def _begin(repository: Repository, blob: Descriptor) -> str:
+def _begin(repository: Repository, what: str) -> str:
     with repository.request("POST", "blobs/uploads/") as response:
         if response.status != 202:
-            raise repository.refusal(response, f"push the blob {blob.digest}")
+            raise repository.refusal(response, f"push {what}")
         return _location(repository, response)
 
 
@@ -167,10 +232,17 @@ def _send_rest(
                 session = _location(repository, response)
         body = Body(size=0, open=rest)
     headers = {"Content-Type": "application/octet-stream"}
-    separator = "&" if "?" in session else "?"
-    with _attempt(repository, "PUT", f"{session}{separator}digest={blob.digest}", headers, body) as response:
+    with _attempt(repository, "PUT", _named(session, blob), headers, body) as response:
         _require(repository, response, 201, blob, patience)
-        named = response.headers.get("docker-content-digest", "")
+        _check_name(repository, response, blob)
+
+
+def _named(session: str, blob: Descriptor) -> str:
+    return f"{session}{'&' if '?' in session else '?'}digest={blob.digest}"
+
+
+def _check_name(repository: Repository, response: Response, blob: Descriptor) -> None:
+    named = response.headers.get("docker-content-digest", "")
     if named.startswith("sha256:") and named != blob.digest and blob.digest.startswith("sha256:"):
         raise RegistryError(f"{repository} stored {named} in place of {blob.digest}")
 

@@ -13,7 +13,9 @@ from pipeyard.definition.terraform.values import (
     BOOL,
     NUMBER,
     STRING,
+    Dynamic,
     ListType,
+    Primitive,
     Type,
     Value,
     any_sensitive,
@@ -134,6 +136,8 @@ _COMPOSING = frozenset({"jsonencode", "join", "format"})
 def _told(name: str, function: Function, before: tuple[FunctionCall, ...], given: list[Value]) -> str:
     if name not in _COMPOSING:
         return ""
+    if any(value.is_unknown and not isinstance(value.type, Primitive | Dynamic) for value in given):
+        return ""  # text cannot stand for a list
     try:
         result = function.body(*before, *map(spelled, given))
     except InputError:

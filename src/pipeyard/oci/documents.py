@@ -112,8 +112,24 @@ _encoder = msgspec.json.Encoder(order="sorted")
 
 
 def encode(document: Struct | dict[str, Any]) -> bytes:
-    """JSON with sorted names and no spaces: the same document is always the same bytes, and so the same digest."""
-    return _encoder.encode(document)
+    """JSON with sorted names and no spaces: the same document is always the same bytes, and so the same digest.
+
+    Bytes that are no UTF-8, which travel in texts as lone surrogates, become U+FFFD, as Go's encoder has it.
+    """
+    try:
+        return _encoder.encode(document)
+    except UnicodeEncodeError:
+        return _encoder.encode(_readable(msgspec.to_builtins(document)))
+
+
+def _readable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [_readable(item) for item in value]
+    if isinstance(value, dict):
+        return {_readable(name): _readable(item) for name, item in value.items()}
+    return value
 
 
 def decode_manifest(data: bytes, media_type: str = "") -> ImageManifest | ImageIndex:

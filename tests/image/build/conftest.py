@@ -56,7 +56,9 @@ class Yard:
         parts = wishes.pop("parts", {})
         try:
             return build_image(
-                BuildRequest(context=self.context, dockerfile_text=dockerfile.encode(), **wishes),
+                BuildRequest(
+                    context=self.context, dockerfile_text=dockerfile.encode("utf-8", "surrogateescape"), **wishes
+                ),
                 BuildParts(
                     store=self.store,
                     cache=self.cache,

@@ -383,6 +383,24 @@ def test_named_contexts_take_the_place_of_stages_and_images(yard: Yard, tmp_path
     assert content_of(built, "f") == b"other"
 
 
+def test_a_stage_with_a_name_can_be_built_on_a_named_context(yard: Yard, tmp_path: Path) -> None:
+    (tmp_path / "named").mkdir()
+    (tmp_path / "named" / "f").write_text("f")
+    text = "FROM ctx AS own\nCOPY g /g\nFROM own\nLABEL a=b\n"
+    built = yard.build(text, {"g": "g"}, contexts={"ctx": str(tmp_path / "named")})
+    assert (content_of(built, "f"), content_of(built, "g")) == (b"f", b"g")
+
+
+def test_bytes_that_are_not_utf8_reach_the_configuration_as_replacements(yard: Yard) -> None:
+    built = yard.build("FROM scratch\nLABEL a=\udce9\n")
+    assert b'"a":"\xef\xbf\xbd"' in built.platforms[0].config_data
+
+
+def test_a_heredoc_named_like_a_path_lies_where_it_is_copied(yard: Yard) -> None:
+    built = yard.build("FROM scratch\nCOPY <<../up /x/\na\n../up\nCOPY <</abs /x/\nb\n/abs\n")
+    assert (content_of(built, "x/up"), content_of(built, "x/abs")) == (b"a\n", b"b\n")
+
+
 def test_no_cache_does_everything_again_and_a_filter_one_stage(yard: Yard, busybox: str) -> None:
     dockerfile = f"FROM {busybox} AS one\nRUN echo 1 > /1\nFROM one AS two\nRUN echo 2 > /2\n"
     yard.build(dockerfile)

@@ -24,10 +24,9 @@ def plan_copy(stage: StageState, instruction: Copy | Add, graph: VertexList) -> 
     for word in instruction.sources:
         copier.add(word.text)
     for file in instruction.files:
-        vertex = graph.add(
-            InlineFiles(name=file.name, content=file.content.encode("utf-8", "surrogateescape")), step=False
-        )
-        copier.take(vertex, f"/{file.name}", wildcards=False, contents_only=False)
+        name = joined("/", file.name).strip("/")
+        vertex = graph.add(InlineFiles(name=name, content=file.content.encode("utf-8", "surrogateescape")), step=False)
+        copier.take(vertex, f"/{name}", wildcards=False, contents_only=False)
     stage.vertex = graph.add(
         CopyFiles(
             sources=tuple(copier.sources),

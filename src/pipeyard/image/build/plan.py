@@ -121,7 +121,7 @@ def _root(state: StageState, graph: VertexList) -> int:
 
 def _from_context(state: StageState, graph: VertexList) -> int:
     """A named context in place of a stage or image. As a source of files it is used as it is."""
-    name = familiar(state.name or state.base_name)
+    name = state.context_name
     specifier = state.named_context
     git = parse_git(specifier)
     if git is not None:

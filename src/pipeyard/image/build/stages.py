@@ -83,6 +83,7 @@ class Stages:
                 raise DockerfileError(message, hint=error.hint) from error
         state.named_context = self._context_of(state.name) if state.name else ""
         if state.named_context:
+            state.context_name = familiar(state.name)
             state.instructions = []
         state.label = state.name or f"stage-{number}"
         if len(self._file.stages) == 1 and not state.name:
@@ -210,6 +211,7 @@ class Stages:
         platform = state.platform or lookup.target_platform
         specifier = state.named_context or self._context_of(state.base_name)
         if specifier and not specifier.startswith(("docker-image://", "oci-layout://")):
+            state.context_name = state.context_name or familiar(state.base_name)
             state.named_context = specifier
             state.platform = platform
             state.image = empty_image(platform)

@@ -46,6 +46,7 @@ class StageState:
         self.sources: dict[tuple[Place, str], list[StageState | None]] = {}  # by source_key: what it takes from
         self.platform: Platform | None = None
         self.named_context = ""
+        self.context_name = ""  # under which it was given: the stage's own name, or its base's
         self.is_image = False  # stands for an image that a COPY or mount named
         self.resolved = False
         self.dispatched = False

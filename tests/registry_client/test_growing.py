@@ -11,7 +11,7 @@ from pipeyard.oci import media_types
 from pipeyard.registry.blob_files import BlobFiles
 from pipeyard.registry.client import Registries
 from pipeyard.registry.exchange import Destination, Offer
-from pipeyard.registry.growing import FollowedStore
+from pipeyard.registry.followed import FollowedStore
 from pipeyard.registry.reference import Reference
 from tests.registry_client.faulty_proxy import DAMAGES, Fault, FaultyProxy, Plan, Seen, from_then_on
 from tests.registry_client.images import has_all, push, sample
@@ -23,8 +23,8 @@ PIECE = 10_000
 
 @pytest.fixture(autouse=True)
 def small_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeyard.registry.growing.LARGE", PIECE)
-    monkeypatch.setattr("pipeyard.registry.growing._TOLD_EVERY", PIECE)
+    monkeypatch.setattr("pipeyard.registry.followed.LARGE", PIECE)
+    monkeypatch.setattr("pipeyard.registry.followed._TOLD_EVERY", PIECE)
     monkeypatch.setattr("pipeyard.registry.client.uploads._FOLLOWED_PIECE", 2 * PIECE)
 
 

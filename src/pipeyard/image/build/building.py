@@ -39,7 +39,8 @@ from pipeyard.image.layers import GZIP, ZSTD, Layer, form_of_this_process
 from pipeyard.oci import Descriptor, Platform, digest_of, encode, media_types
 from pipeyard.oci.platforms import native
 from pipeyard.registry.exchange import Document, ImageOrigin, Offer, Published, ResolvedImage
-from pipeyard.registry.growing import FollowedStore, GrowingBlob
+from pipeyard.registry.followed import FollowedStore
+from pipeyard.registry.growing import GrowingBlob
 from pipeyard.registry.reference import Reference, parse_reference
 from pipeyard.threads import Crew, StopSignal, crew
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from pipeyard.aws.codebuild.batches import end_batches_of
 from pipeyard.aws.codebuild.builds import end_builds_of
 from pipeyard.aws.codebuild.carrying import BuildCarrier
 from pipeyard.aws.codebuild.projects import project_named
@@ -18,7 +19,7 @@ from pipeyard.aws.endpoint import respond
 from pipeyard.aws.front import front
 from pipeyard.aws.identities import AccessKeys, new_key_id
 from pipeyard.aws.logstreams import LogStreams
-from pipeyard.aws.parts import BuildRunner, Parts
+from pipeyard.aws.parts import BatchRunner, BuildRunner, Parts
 from pipeyard.aws.protocols import is_aws
 from pipeyard.aws.records import Records
 from pipeyard.aws.running import RunningBuilds
@@ -67,6 +68,7 @@ def open_endpoint(
     lifetime.callback(records.close)
     logs = LogStreams(folder / "logs", store.now_ms)
     engine, server = _engine_once(settings, store, lifetime), ""
+    batches: BatchRunner | None = None
     if environ is not None:
         from pipeyard.service.executions import carried_out
 
@@ -74,7 +76,7 @@ def open_endpoint(
             carried_out(settings, environ, store, projects=lambda name: project_named(records, name, settings.region))
         )
         server = _joined(settings, records, store, lifetime)
-        run_build = _carrier(settings, environ, store, logs, lifetime)
+        run_build = batches = _carrier(settings, environ, store, logs, lifetime)
     running = RunningBuilds()
     lifetime.callback(running.stop_all)
     parts = Parts(
@@ -88,6 +90,7 @@ def open_endpoint(
         public_url=lambda host: f"{scheme}://{host}",
         sparse=sparse,
         run_build=run_build,
+        batches=batches,
         running=running,
         server=server,
         logs=logs,
@@ -117,12 +120,13 @@ def _joined(settings: Settings, records: Records, store: ContentStore, lifetime:
     lifetime.callback(lambda: roll.leave(work_remains=False))
     for dead in roll.dead():
         end_builds_of(records, dead, store.now_ms())
+        end_batches_of(records, dead, store.now_ms())
     return server
 
 
 def _carrier(
     settings: Settings, environ: Mapping[str, str], store: ContentStore, logs: LogStreams, lifetime: ExitStack
-) -> BuildRunner:
+) -> BuildCarrier:
     lock = threading.Lock()
     held = lifetime.enter_context(ExitStack())  # left after the builds that use what it holds
     found: list[ProjectBuilds] = []

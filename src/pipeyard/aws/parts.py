@@ -1,7 +1,7 @@
 """Everything that the operations can touch, chosen once by whoever serves."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Struct
 
@@ -9,7 +9,9 @@ from pipeyard.aws.identities import AccessKeys
 from pipeyard.aws.logstreams import LogStreams
 from pipeyard.aws.records import Records
 from pipeyard.aws.running import RunningBuilds
+from pipeyard.buildspec.model import Batch
 from pipeyard.registry.store import ContentStore
+from pipeyard.threads import StopSignal
 
 if TYPE_CHECKING:
     from pipeyard.engine import Engine
@@ -23,8 +25,27 @@ class StartedBuild(Struct, frozen=True, kw_only=True):
     region: str
     artifacts: dict[str, Any]  # as declared or overridden: where the build's files go
     secondary_artifacts: list[dict[str, Any]] = []
+    batch_identifier: str = ""  # of a batch
+    shard: tuple[int, int] = (0, 1)  # of a batch that is a fan-out
     update: Callable[[dict[str, Any]], None]
     """Merges members of the API's Build (phases, currentPhase, buildStatus, ...) into what BatchGetBuilds tells."""
+
+
+class BatchPlan(Struct, frozen=True, kw_only=True):
+    """What a batch's buildspec wants, and the commit that it was read from."""
+
+    batch: Batch
+    resolved_version: str = ""
+
+
+class BatchRunner(Protocol):
+    """Reads batches, and runs what follows their builds."""
+
+    def plan(self, started: StartedBuild, stop: StopSignal) -> BatchPlan:
+        """Raises PipeyardError for a source that is not to be had, and a buildspec without a batch."""
+
+    def aside(self, work: Callable[[StopSignal], None], name: str) -> Callable[[], None]:
+        """Runs work in a thread; gives what asks it to stop. It is waited for when the server ends."""
 
 
 BuildRunner = Callable[[StartedBuild], Callable[[], None]]
@@ -43,6 +64,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     public_url: Callable[[str], str] = lambda host: f"http://{host}"  # of this server, from the Host that was asked
     sparse: bool = True  # PutImage before its layers, as for the registry
     run_build: BuildRunner | None = None  # without one every build fails at once, and says so
+    batches: BatchRunner | None = None  # without one there are no batches
     running: RunningBuilds
     server: str = ""  # this process among the servers of the home: whose builds are lost when it dies
     logs: LogStreams

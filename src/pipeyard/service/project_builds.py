@@ -7,6 +7,7 @@ from typing import Literal
 from msgspec import Struct, structs
 
 from pipeyard.buildspec.contract import Build, BuildWish
+from pipeyard.buildspec.model import Batch
 from pipeyard.errors import InputError
 from pipeyard.progress import Observer, Warned
 from pipeyard.service.buckets import Buckets, StoredObject
@@ -113,6 +114,14 @@ class ProjectBuilds:
             built = ProjectBuilt(build=build, source=fetched)
         enter("FINALIZING")
         return built
+
+    def batch(self, asked: ProjectBuild, workspace: Path, observe: Observer, stop: StopSignal) -> tuple[Fetched, Batch]:
+        """What the buildspec of the source wants as a batch. Raises as `run`, and InputError when it wants none."""
+        fetched = self._fetched(asked.source, workspace / "source", observe, stop)
+        spec = self._builds.read(structs.replace(asked.wish, source=workspace / "source"))
+        if spec.batch is None:
+            raise InputError("a batch build needs `batch` in the buildspec", hint="start a build instead")
+        return fetched, spec.batch
 
     def _kept(self, asked: ProjectBuild, build: Build, fetched: Fetched, stop: StopSignal) -> ProjectBuilt:
         outcome, build_id = build.outcome, asked.wish.build_id

@@ -36,6 +36,8 @@ def asked_build(started: StartedBuild, settings: Settings) -> ProjectBuild:
         number=build["buildNumber"],
         region=started.region,
         initiator=build["initiator"],
+        batch_identifier=started.batch_identifier,
+        shard=started.shard,
         caches=_keeps_cache(build.get("cache", {})),
     )
     return ProjectBuild(

@@ -53,7 +53,20 @@ class BuildRecord(Struct, frozen=True, kw_only=True):
     server: str = ""  # the process that carries it out
 
 
+class OfBatch(Struct, frozen=True, kw_only=True):
+    """Which build of which batch."""
+
+    arn: str
+    identifier: str
+    shard: tuple[int, int]
+
+
 def start_build(parts: Parts, caller: Caller, request: dict[str, Any]) -> dict[str, Any]:
+    return begin_build(parts, caller, request, None)
+
+
+def begin_build(parts: Parts, caller: Caller, request: dict[str, Any], batch: OfBatch | None) -> dict[str, Any]:
+    """StartBuild, also for a build of a batch. Raises AwsError."""
     with parts.records.changing():
         record = demand_project(parts, caller, request["projectName"])
         if earlier := _of_token(parts, caller, request):
@@ -62,6 +75,8 @@ def start_build(parts: Parts, caller: Caller, request: dict[str, Any]) -> dict[s
         _demand_startable(parts, caller, record, request)
         parts.records.put(caller.region, name, structs.replace(record, builds=record.builds + 1))
         build = _begun(parts, caller, request, record)
+        if batch is not None:
+            build["buildBatchArn"] = batch.arn
         parts.records.put(caller.region, build["id"], BuildRecord(document=build, request=request, server=parts.server))
     if parts.run_build is None:
         _update(parts, caller.region, build["id"], _without_runner(build, parts.now_ms()))
@@ -72,6 +87,8 @@ def start_build(parts: Parts, caller: Caller, request: dict[str, Any]) -> dict[s
         region=caller.region,
         artifacts=request.get("artifactsOverride", record.document["artifacts"]),
         secondary_artifacts=request.get("secondaryArtifactsOverride", record.document.get("secondaryArtifacts", [])),
+        batch_identifier=batch.identifier if batch else "",
+        shard=batch.shard if batch else (0, 1),
         update=lambda changes: _update(parts, caller.region, build["id"], changes),
     )
     try:

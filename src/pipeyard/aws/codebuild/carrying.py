@@ -10,11 +10,11 @@ from typing import Any
 from pipeyard.aws.codebuild.asking import asked_build, refusal_of
 from pipeyard.aws.codebuild.phases import PhaseList, PhaseStatus
 from pipeyard.aws.logstreams import LogStreams
-from pipeyard.aws.parts import StartedBuild
+from pipeyard.aws.parts import BatchPlan, StartedBuild
 from pipeyard.buildspec.contract import BuildTimedOut
 from pipeyard.buildspec.model import PHASES
 from pipeyard.errors import InvalidDefinition, PipeyardError, Stopped
-from pipeyard.progress import Report, StepEnded, StepOutput, StepStarted, Warned
+from pipeyard.progress import Report, StepEnded, StepOutput, StepStarted, Warned, ignore
 from pipeyard.service.project_builds import Part, ProjectBuilds, ProjectBuilt
 from pipeyard.service.toolbox import workspace
 from pipeyard.settings import Settings
@@ -59,6 +59,28 @@ class BuildCarrier:
             self._threads.add(thread)
         thread.start()
         return lambda: stop.stop("StopBuild")
+
+    def plan(self, started: StartedBuild, stop: StopSignal) -> BatchPlan:
+        with workspace(self._settings.home, f"batch-{uuid.uuid4().hex}") as folder:
+            fetched, batch = self._builds().batch(asked_build(started, self._settings), folder, ignore, stop)
+        return BatchPlan(batch=batch, resolved_version=fetched.resolved)
+
+    def aside(self, work: Callable[[StopSignal], None], name: str) -> Callable[[], None]:
+        stop = StopSignal(self._closing)
+
+        def guarded() -> None:
+            try:
+                work(stop)
+            finally:
+                stop.detach()
+                with self._lock:
+                    self._threads.discard(threading.current_thread())
+
+        thread = threading.Thread(target=guarded, name=name)
+        with self._lock:
+            self._threads.add(thread)
+        thread.start()
+        return lambda: stop.stop("StopBuildBatch")
 
     def close(self) -> None:
         self._closing.stop("the server ends")

@@ -23,6 +23,7 @@ _NEEDS_LOCATION = frozenset(
 class ProjectRecord(Struct, frozen=True, kw_only=True):
     document: dict[str, Any]  # the API's Project
     builds: int = 0  # started so far: the last build's number
+    batches: int = 0  # likewise
 
 
 def create_project(parts: Parts, caller: Caller, request: dict[str, Any]) -> dict[str, Any]:

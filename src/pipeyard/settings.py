@@ -69,6 +69,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     projects: dict[str, ProjectSettings] = {}  # CodeBuild projects by name
     build_images: dict[str, str] = {}  # a CodeBuild environment's image -> an image's name, or host
     access_keys: dict[str, str] = {}  # id -> secret, for the AWS endpoint
+    oidc_providers: dict[str, str] = {}  # issuer of OpenID Connect -> its JWKS, FILE or https URL, [#AUDIENCE]
     users: dict[str, UserSettings] = {}  # name -> password and rights, for the embedded registry
     create_on_push: bool = True  # a push into the embedded registry makes its repository
     registry_storage: str = ""  # s3://bucket/prefix keeps the embedded registry's blobs; empty: files under home

@@ -57,8 +57,11 @@ class Yard(Struct, frozen=True):
         )
 
 
-def open_yard(home: Path, lifetime: ExitStack, run_build: BuildRunner | None = None, sparse: bool = True) -> Yard:
-    settings = Settings(home=home, access_keys={KEY: SECRET_KEY}, account_id=ACCOUNT, start_on_create=False)
+def open_yard(
+    home: Path, lifetime: ExitStack, run_build: BuildRunner | None = None, sparse: bool = True, **more: Any
+) -> Yard:
+    """`more` are further settings."""
+    settings = Settings(home=home, access_keys={KEY: SECRET_KEY}, account_id=ACCOUNT, start_on_create=False, **more)
     clock = Clock()
     store = ContentStore(home / "registry", now_ms=clock)
     lifetime.callback(store.close)

@@ -96,6 +96,7 @@ def open_endpoint(
         logs=logs,
         engine=engine,
         start_on_create=settings.start_on_create,
+        oidc_providers=settings.oidc_providers,
     )
 
     def verify(name: str, password: str) -> Caller | None:

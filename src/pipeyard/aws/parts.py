@@ -1,6 +1,6 @@
 """Everything that the operations can touch, chosen once by whoever serves."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Struct
@@ -69,4 +69,5 @@ class Parts(Struct, frozen=True, kw_only=True):
     server: str = ""  # this process among the servers of the home: whose builds are lost when it dies
     logs: LogStreams
     engine: Callable[[], "Engine"]  # waits for one that is still opening
+    oidc_providers: Mapping[str, str] = {}  # issuers whose tokens assume roles -> where their keys are
     start_on_create: bool = True  # CreatePipeline starts the first execution

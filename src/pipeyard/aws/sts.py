@@ -1,8 +1,8 @@
 """AWS STS: who the caller is, and temporary credentials. Source: AWS STS API Reference.
 
 The operator's keys stand for the account's root user; there is no IAM here, so a role is its name, and a session may do
-what its maker may. Federation from outside (SAML, OpenID Connect) needs a provider whose word can be checked, and an
-account without one refuses it: that is this one.
+what its maker may. Federation from outside needs a provider whose word can be checked: of OpenID Connect those that the
+settings name with their keys, of SAML none.
 """
 
 import re
@@ -11,6 +11,7 @@ from typing import Any
 from pipeyard.aws.identities import Caller, Identity, Session, derived_id
 from pipeyard.aws.parts import Parts
 from pipeyard.aws.refusals import AwsError
+from pipeyard.aws.web_identity import keys_of, verified_claims
 
 _ROLE = re.compile(r"arn:(?P<partition>aws[a-z-]*):iam::(?P<account>[0-9]{12}):role/(?:.*/)?(?P<name>[\w+=,.@-]{1,64})")
 _DAY_HALF_S = 43200
@@ -48,6 +49,13 @@ def get_federation_token(parts: Parts, caller: Caller, request: dict[str, Any]) 
 
 
 def assume_role(parts: Parts, caller: Caller, request: dict[str, Any]) -> dict[str, Any]:
+    answer = _assumed(parts, caller, request)
+    if "SourceIdentity" in request:
+        answer["SourceIdentity"] = request["SourceIdentity"]
+    return answer
+
+
+def _assumed(parts: Parts, caller: Caller, request: dict[str, Any]) -> dict[str, Any]:
     role = _ROLE.fullmatch(request["RoleArn"])
     if role is None:
         raise AwsError("ValidationError", f"{request['RoleArn'][:200]} is invalid")
@@ -60,13 +68,10 @@ def assume_role(parts: Parts, caller: Caller, request: dict[str, Any]) -> dict[s
         arn_resource=f"assumed-role/{role['name']}/{name}",
     )
     session = _start(parts, identity, request.get("DurationSeconds", 3600))
-    answer = {
+    return {
         "Credentials": _credentials(session),
         "AssumedRoleUser": {"AssumedRoleId": identity.user_id, "Arn": identity.arn(caller.region)},
     }
-    if "SourceIdentity" in request:
-        answer["SourceIdentity"] = request["SourceIdentity"]
-    return answer
 
 
 def assume_role_with_saml(parts: Parts, caller: Caller, request: dict[str, Any]) -> dict[str, Any]:
@@ -75,8 +80,15 @@ def assume_role_with_saml(parts: Parts, caller: Caller, request: dict[str, Any])
 
 
 def assume_role_with_web_identity(parts: Parts, caller: Caller, request: dict[str, Any]) -> dict[str, Any]:
-    """As with SAML."""
-    raise AwsError("InvalidIdentityToken", "No OpenIDConnect provider found in your account for the token's issuer")
+    """Of an issuer in the settings' `oidc_providers`, whose keys verify the token. Nobody else's word counts."""
+    claims = verified_claims(request["WebIdentityToken"], parts.oidc_providers, keys_of, parts.now_ms() / 1000)
+    audience = claims["aud"]
+    return {
+        **_assumed(parts, caller, request),
+        "SubjectFromWebIdentityToken": claims["sub"],
+        "Provider": claims["iss"],
+        "Audience": audience if isinstance(audience, str) else audience[0],
+    }
 
 
 def _start(parts: Parts, identity: Identity, duration_s: int) -> Session:

@@ -321,6 +321,11 @@ def test_a_command_leaves_the_folders_that_a_container_needs(yard: Yard, busybox
     )
 
 
+def test_a_command_knows_its_working_folder_without_links(yard: Yard, busybox: str) -> None:
+    built = yard.build(f"FROM {busybox}\nWORKDIR /srv/link/new\nRUN echo $PWD > /o\n")
+    assert content_of(built, "o") == b"/srv/data/new\n"
+
+
 def test_a_bind_mount_follows_the_link_that_it_names(yard: Yard, busybox: str) -> None:
     yard.write({"folder/f": "f"})
     (yard.context / "link").symlink_to("folder")

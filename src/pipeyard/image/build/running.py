@@ -121,7 +121,9 @@ class Runner:
         environment.setdefault("HOME", identity.home)
         work = upper.parent / "work"
         work.mkdir()
-        _needed_folders(run.folder, tree, upper)
+        # Without links: as a container runtime has it, the shell learns of none on its way.
+        folder = resolve_in(tree, posixpath.normpath("/" + run.folder).strip("/"))
+        _needed_folders(folder, tree, upper)
         tail = bytearray()
 
         def output(data: bytes) -> None:
@@ -140,7 +142,7 @@ class Runner:
             command = Command(
                 arguments=run.arguments,
                 environment=environment,
-                folder=run.folder,
+                folder=f"/{folder}",
                 uid=identity.uid,
                 gid=identity.gid,
                 groups=identity.groups,
@@ -359,7 +361,7 @@ def _needed_folders(folder: str, tree: StackTree, upper: Path) -> None:
 
     That is the working folder, which a base image may name and not have, and where /dev, /proc and /sys are mounted.
     """
-    paths = [resolve_in(tree, path) for path in (posixpath.normpath("/" + folder).strip("/"), "dev", "proc", "sys")]
+    paths = [folder, *(resolve_in(tree, path) for path in ("dev", "proc", "sys"))]
     missing = [path for path in paths if tree.lookup(path) is None]
     if missing:
         copier = Copier(Growing(tree), Ownership(), 0)

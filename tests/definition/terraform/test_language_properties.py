@@ -7,7 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from pipeyard.definition.patterns import PatternError, compile_pattern
@@ -93,6 +93,7 @@ def test_a_decimal_is_written_as_people_write_it(value: object) -> None:
     assert number_text(parse_number(text)) == ("0" if shortest in ("-0", "") else shortest)
 
 
+@example("\\u0026")
 @given(PLAIN)
 def test_json_and_yaml_are_read_back_as_they_were_written(plain: object) -> None:
     value = from_plain(plain)

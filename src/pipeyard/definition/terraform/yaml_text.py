@@ -210,10 +210,12 @@ def _leaf(value: Value) -> str:
 
 
 def _quoted(given: str) -> str:
-    written = encode_text(given)
-    for escaped, plain in (("\\u003c", "<"), ("\\u003e", ">"), ("\\u0026", "&")):
-        written = written.replace(escaped, plain)
+    # A backslash of the text itself is written as two, and what follows it is no escape.
+    written = re.sub(r"\\(u003c|u003e|u0026|.)", lambda found: _PLAIN.get(found[1], found[0]), encode_text(given))
     return written.replace("\x7f", "\\x7F")
+
+
+_PLAIN = {"u003c": "<", "u003e": ">", "u0026": "&"}
 
 
 def _is_literal(value: Value) -> bool:

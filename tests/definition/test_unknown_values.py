@@ -165,6 +165,27 @@ def test_a_pipeline_that_a_condition_may_leave_out_is_planned(template: Path) ->
     assert any("whether Pipeline is made cannot be known" in problem.message for problem in reading.problems)
 
 
+def test_a_default_that_its_own_constraint_refuses_asks_for_a_value(template: Path) -> None:
+    template.write_text(TEMPLATE.replace("App: {Type: String}", 'App: {Type: String, Default: "", MinLength: 1}'))
+    reading = read(template, SHOWN)
+    assert reading.definition is not None
+    assert reading.definition.pipelines[0].name == "${App}-pipeline"
+    told = next(problem for problem in reading.problems if "parameter App" in problem.message)
+    assert "parameter App: its default '' has fewer than 1 characters" in told.message
+    assert (told.severity, told.hint) == ("warning", "give it with --parameter App=...")
+    assert next(problem.rule for problem in read(template).problems if problem.severity == "error") == "parameter-value"
+
+
+def test_a_rule_that_the_defaults_alone_break_is_a_warning_of_a_plan(template: Path) -> None:
+    rule = "Rules: {Named: {Assertions: [{Assert: !Equals [!Ref Repository, x], AssertDescription: name it x}]}}\n"
+    template.write_text(rule + TEMPLATE.replace('"AWS::SSM::Parameter::Value<String>"', "String"))
+    told = [problem for problem in read(template, SHOWN).problems if problem.rule == "template-rule"]
+    assert [problem.severity for problem in told] == ["warning"]
+    given = Inputs(planning=True, parameters={"Repository": "y"})
+    told = [problem for problem in read(template, given).problems if problem.rule == "template-rule"]
+    assert [problem.severity for problem in told] == ["error"]
+
+
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {"HOME": str(folder), "PIPEYARD_HOME": str(folder / "home"), "PATH": os.defpath}
     command = [sys.executable, "-m", "pipeyard", *arguments]

@@ -72,6 +72,15 @@ def _value(name: str, node: Node, place: Place, given: Mapping[str, str], ssm: M
     hidden = _text(node, "NoEcho").lower() == "true"
     from_store = _SSM_VALUE.fullmatch(kind)
     complaint = _complaint(node, "String" if from_store else kind, text)
+    if complaint and name not in given and notes.planning:
+        # Such a default asks for a value: a deployment without one would be refused.
+        what = "its default" if hidden else f"its default {text!r}"
+        return Unknown(
+            (f"parameter {name}: {what} {complaint}",),
+            origin,
+            hint=f"give it with --parameter {name}=...",
+            text=f"${{{name}}}",
+        )
     if complaint:
         shown = "its value" if hidden else repr(text)
         notes.error(

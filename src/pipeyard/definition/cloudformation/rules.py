@@ -24,7 +24,9 @@ def check_rules(rules: Node | None, evaluator: Evaluator, notes: Notes) -> None:
             if checked is not None and _holds(checked, evaluator) is False:
                 told = assertion.get("AssertDescription") if isinstance(assertion, Table) else None
                 why = told.text if isinstance(told, Leaf) else "its assertion does not hold"
-                notes.error(f"rule {name}: {why}", checked.place, rule="template-rule")
+                # Of the defaults alone it says that they are no set of parameters to deploy with.
+                note = notes.warning if notes.planning and not evaluator.inputs.parameters else notes.error
+                note(f"rule {name}: {why}", checked.place, rule="template-rule")
 
 
 def _holds(node: Node, evaluator: Evaluator) -> bool | None:

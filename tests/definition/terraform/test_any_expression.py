@@ -47,7 +47,7 @@ def larger(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     def built(form: str, *parts: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
         return st.tuples(*parts).map(lambda made: form.format(*made))
 
-    call = st.tuples(st.sampled_from(FUNCTIONS), st.lists(inner, max_size=3)).map(
+    call = st.tuples(st.sampled_from(FUNCTIONS), st.lists(inner, min_size=1, max_size=2)).map(
         lambda made: f"{made[0]}({', '.join(made[1])})"
     )
     return st.one_of(
@@ -73,7 +73,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.recursive(LEAVES, larger, max_leaves=6))
 def test_any_expression_has_a_value_or_a_placed_error(folder: Path, expression: str) -> None:
     module = open_module(folder, Inputs(planning=True), [])

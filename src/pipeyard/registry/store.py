@@ -5,16 +5,17 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from pipeyard.errors import RegistryError
 from pipeyard.oci import Digest
-from pipeyard.registry.announcements import is_listened
 from pipeyard.registry.blob_files import TOUCH_AFTER_S, BlobFiles, FileBlobWriter
-from pipeyard.registry.catalog import Catalog
 from pipeyard.registry.leases import hold_lease
 from pipeyard.registry.manifests import ManifestFacts
-from pipeyard.registry.remote_blobs import ObjectStore, RemoteBlobs
+
+if TYPE_CHECKING:
+    from pipeyard.registry.catalog import Catalog
+    from pipeyard.registry.remote_blobs import ObjectStore, RemoteBlobs
 
 
 def wall_clock_ms() -> int:
@@ -35,12 +36,16 @@ class ContentStore:
         *,
         now_ms: Callable[[], int] = wall_clock_ms,
         touch_after_s: float = TOUCH_AFTER_S,
-        objects: ObjectStore | None = None,
+        objects: "ObjectStore | None" = None,
     ) -> None:
         self.root = root
         self.now_ms = now_ms
         self.files = BlobFiles(root, touch_after_s)
-        self.remote = RemoteBlobs(self.files, objects) if objects is not None else None
+        self.remote: RemoteBlobs | None = None
+        if objects is not None:
+            from pipeyard.registry import remote_blobs
+
+            self.remote = remote_blobs.RemoteBlobs(self.files, objects)
 
     def close(self) -> None:
         if self.remote is not None:
@@ -49,7 +54,9 @@ class ContentStore:
             self.catalog.close()
 
     @functools.cached_property
-    def catalog(self) -> Catalog:
+    def catalog(self) -> "Catalog":
+        from pipeyard.registry.catalog import Catalog  # a build that is pushed elsewhere needs none
+
         return Catalog(self.root / "catalog.sqlite")
 
     # BlobStore
@@ -105,6 +112,8 @@ class ContentStore:
             for digest in facts.blobs
             if self.size(digest) is not None and (adopt or self.catalog.linked(repository, digest))
         ]
+        from pipeyard.registry.announcements import is_listened
+
         self.make_durable(here)
         return self.catalog.put(
             repository,

@@ -28,7 +28,6 @@ from pipeyard.image.build.layouts import LayoutOrigin, layout_reference
 from pipeyard.image.build.plan import Wishes, plan
 from pipeyard.image.build.postponed import Postponed
 from pipeyard.image.build.request import BuildParts, BuildRequest, Built, BuiltLayer, BuiltPlatform, Publication
-from pipeyard.image.build.sharing import annotation_of, export_cache, import_caches
 from pipeyard.image.build.solving import Solver
 from pipeyard.image.build.sources import IGNORE_FILE, Sources, read_ignore
 from pipeyard.image.build.steps import StepTools
@@ -46,6 +45,7 @@ from pipeyard.threads import Crew, StopSignal, crew
 
 if TYPE_CHECKING:
     from pipeyard.image.build.running import Runner
+    from pipeyard.image.build.sharing import SharedLayer
 
 _MAX_DOCKERFILE = 64 << 20  # bytes
 
@@ -217,7 +217,11 @@ class _Build:
 
     def _export(self) -> None:
         for one in self._parts.publications:
-            for solver in self._solvers if one.cache else ():
+            if not one.cache:
+                continue
+            from pipeyard.image.build.sharing import export_cache
+
+            for solver in self._solvers:
                 export_cache(solver.exported(), solver.platform, one.destination, one.tags)
 
     def _resolve(self, text: str, platform: Platform) -> ResolvedImage:
@@ -269,7 +273,7 @@ class _Build:
             later=later,
             outgoing=FollowedStore(parts.store, self._follow),
             offer=self._offer,
-            shared=import_caches(request.cache_from, graph.platform, self._origin, parts.observe),
+            shared=self._shared(graph),
             pack_all=any(one.cache == "max" for one in parts.publications),
         )
         self._solvers.append(solver)
@@ -277,6 +281,13 @@ class _Build:
         self._steps += solver.steps
         self._cached += solver.cached
         return system
+
+    def _shared(self, graph: Graph) -> "Mapping[str, SharedLayer]":
+        if not self._request.cache_from:
+            return {}
+        from pipeyard.image.build.sharing import import_caches
+
+        return import_caches(self._request.cache_from, graph.platform, self._origin, self._parts.observe)
 
     def _offer(
         self,
@@ -310,6 +321,8 @@ class _Build:
         annotations, _ = split_annotations(self._request.annotations)
         if self._request.inline_cache:
             steps = [(state.key, at, layers[at][0]) for at, state in enumerate(system.layers) if state.key]
+            from pipeyard.image.build.sharing import annotation_of
+
             annotations |= annotation_of(steps)
         manifest, data = manifest_of(config_data, [layer for layer, _ in layers], annotations)
         with self._parts.store.writer() as writer:

@@ -10,7 +10,7 @@ import queue
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from pipeyard.errors import PipeyardError
 from pipeyard.image.build.cache import BuildCache, Record
@@ -32,7 +32,6 @@ from pipeyard.image.build.keys import SCRATCH_KEY, digest_key, image_key
 from pipeyard.image.build.layerstate import FileSystem, LayerState
 from pipeyard.image.build.nodes import FileTree
 from pipeyard.image.build.postponed import Postponed
-from pipeyard.image.build.sharing import Exported, SharedLayer
 from pipeyard.image.build.sources import Sources
 from pipeyard.image.build.stacktree import StackTree
 from pipeyard.image.build.stepkeys import StepKeys, placed
@@ -43,6 +42,9 @@ from pipeyard.progress import Observer, StepEnded, StepStarted
 from pipeyard.registry.blobs import BlobStore
 from pipeyard.registry.exchange import ResolvedImage
 from pipeyard.threads import Crew, Future
+
+if TYPE_CHECKING:
+    from pipeyard.image.build.sharing import Exported, SharedLayer
 
 Opener = Callable[[int], AbstractContextManager[BinaryIO]]
 Offering = Callable[[Layer, ResolvedImage | None, Opener, bool], None]
@@ -69,7 +71,7 @@ class Solver:
         later: Postponed,
         outgoing: BlobStore,
         offer: Offering,
-        shared: Mapping[str, SharedLayer],
+        shared: "Mapping[str, SharedLayer]",
         pack_all: bool,
     ) -> None:
         self._graph = graph
@@ -392,8 +394,10 @@ class Solver:
             return None
         return shared.image, self._base_layers.opener(shared.image, blob)
 
-    def exported(self) -> list[Exported]:
+    def exported(self) -> "list[Exported]":
         """The layers of all steps that were packed, for a cache elsewhere. Waits for them."""
+        from pipeyard.image.build.sharing import Exported
+
         found: dict[str, Exported] = {}
         for _, system in sorted(self._systems.items()):
             for layer in system.layers:

@@ -8,15 +8,16 @@ import re
 from functools import lru_cache
 
 from pipeyard.errors import DockerfileError
+from pipeyard.patterns import later
 
-_unescaped = re.compile(r"[*?\[\\]").search
+_unescaped = later(r"[*?\[\\]")
 _range_character = r"(?:\\(.)|([^\\\-\]]))"
-_range = re.compile(rf"{_range_character}(?:-{_range_character})?", re.DOTALL).match
+_range = later(rf"{_range_character}(?:-{_range_character})?", re.DOTALL)
 
 
 def has_wildcard(path: str) -> bool:
     """Whether a source is a pattern at all; BuildKit lists folders only for those."""
-    return _unescaped(path) is not None
+    return _unescaped.search(path) is not None
 
 
 def matches(pattern: str, name: str) -> bool:
@@ -82,7 +83,7 @@ def _set(pattern: str, start: int) -> tuple[str, int]:
     position += negated
     ranges: list[str] = []
     while not (ranges and pattern.startswith("]", position)):
-        found = _range(pattern, position)
+        found = _range.match(pattern, position)
         if found is None:
             raise DockerfileError(f"syntax error in pattern {pattern!r}: a bracket that is not closed, or is empty")
         low = found[1] or found[2]

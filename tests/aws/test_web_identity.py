@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeyard.aws.refusals import AwsError
@@ -121,6 +121,7 @@ def test_without_providers_nobody_is_believed(yard: Yard) -> None:
     assert code_of(error) == "InvalidIdentityToken"
 
 
+@settings(deadline=None)
 @given(st.text(max_size=80), st.dictionaries(st.text(max_size=4), st.integers() | st.none() | st.text(max_size=4)))
 def test_no_token_and_no_key_breaks_verification_but_by_a_refusal(text: str, key: dict[str, Any]) -> None:
     keys = json.dumps({"keys": [{"kty": "RSA", **key}, key]}).encode()

@@ -6,7 +6,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeyard.buildspec.docker.archives import read_archive
@@ -100,6 +100,7 @@ def test_an_archive_that_is_not_what_it_says_is_refused(tmp_path: Path, broken: 
         read_archive(archive(files, *others), ContentStore(tmp_path))
 
 
+@settings(deadline=None)
 @given(data=st.binary(max_size=2000), listed=st.text(max_size=40))
 def test_no_bytes_break_load_but_by_an_error_of_ours(data: bytes, listed: str) -> None:
     store: ContentStore = None  # type: ignore[assignment]  # nothing that is wrong gets as far as the store

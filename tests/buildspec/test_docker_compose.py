@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeyard.buildspec.docker.compose import interpolated
@@ -97,6 +97,7 @@ def test_variables_are_put_in_as_the_specification_says(text: str, value: str) -
     assert interpolated(text, {"A": "a", "E": ""}) == value
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_no_text_breaks_interpolation_but_by_an_error_of_ours(text: str) -> None:
     try:

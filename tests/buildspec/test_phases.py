@@ -1,6 +1,6 @@
 """The transitions between the phases of a build, as the service documents them."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeyard.buildspec.batch import BatchStep, Verdict
@@ -130,6 +130,7 @@ def test_every_build_ends_runs_nothing_twice_and_never_loses_a_failure(spec: Bui
             assert {command.text for command in each.finally_} <= set(ran)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_a_batch_starts_each_build_once_after_its_predecessors_and_comes_to_an_end(data: st.DataObject) -> None:
     names = [f"b{number}" for number in range(data.draw(st.integers(1, 6)))]

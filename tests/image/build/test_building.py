@@ -302,6 +302,13 @@ def test_parents_are_not_looked_for_behind_links(yard: Yard, path: str) -> None:
         yard.build(f"FROM scratch\nCOPY --parents {path} /o/\n")
 
 
+def test_a_path_that_parents_names_and_exclude_leaves_out_is_missed(yard: Yard) -> None:
+    with pytest.raises(BuildFailed, match='"/folder/f": not found'):
+        yard.build("FROM scratch\nCOPY --parents --exclude=folder/* folder/f /o/\n", {"folder/f": "f", "folder/g": ""})
+    built = yard.build("FROM scratch\nCOPY --parents --exclude=folder/* --exclude=!folder/f folder /o/\n")
+    assert [entry.path for entry in entries_of(built)] == ["o", "o/folder", "o/folder/f"]
+
+
 def test_the_group_of_an_owner_with_nothing_behind_its_colon_is_roots(yard: Yard, busybox: str) -> None:
     built = yard.build(f"FROM {busybox}\nCOPY --chown=app: f /f\nCOPY --chown=app f /g\n", {"f": "f"})
     found = files_of(built)

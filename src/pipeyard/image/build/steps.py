@@ -10,7 +10,7 @@ from msgspec import Struct, structs
 
 from pipeyard.errors import BuildFailed
 from pipeyard.image.build.cache import BuildCache, Record
-from pipeyard.image.build.copying import Copier, Ownership, expand_wildcards, joined, resolve_in
+from pipeyard.image.build.copying import NOWHERE, Copier, Ownership, expand_wildcards, joined, resolve_in
 from pipeyard.image.build.folders import materialized, view_of
 from pipeyard.image.build.graph import CopyFiles, CopySource, MakeFolder, RunCommand, Vertex
 from pipeyard.image.build.layerstate import FileSystem, LayerState
@@ -21,6 +21,7 @@ from pipeyard.image.build.owners import file_owner, needs_names
 from pipeyard.image.build.stacktree import StackTree
 from pipeyard.image.build.unpacking import Spool, unpack
 from pipeyard.image.build.views import Growing, View
+from pipeyard.image.dockerfile.ignore import compile_patterns
 from pipeyard.image.layers import (
     Compression,
     Entry,
@@ -174,7 +175,7 @@ def copied(copy: CopyFiles, below: FileSystem, trees: Mapping[int, FileTree], to
 
 def _take(copier: Copier, copy: CopyFiles, source: CopySource, tree: FileTree, spool: Spool) -> None:
     if source.required:
-        _check_required(tree, source)
+        _check_required(tree, source, copy.exclude)
     paths = expand_wildcards(tree, source.path) if source.wildcards else [source.path.lstrip("/")]
     for path in paths:
         if source.unpack:
@@ -192,12 +193,15 @@ def _take(copier: Copier, copy: CopyFiles, source: CopySource, tree: FileTree, s
         )
 
 
-def _check_required(tree: FileTree, source: CopySource) -> None:
+def _check_required(tree: FileTree, source: CopySource, exclude: tuple[str, ...]) -> None:
     """A path of --parents without wildcards must exist: not behind a link, and if it is one, with what it leads to."""
     path = joined(resolve_in(tree, source.path.strip("/")), source.required)
+    wanted = "/" + joined(source.path.strip("/"), source.required)
     if tree.lookup(path) is None or tree.lookup(resolve_in(tree, path)) is None:
-        wanted = "/" + joined(source.path.strip("/"), source.required)
         raise BuildFailed(f'"{wanted}": not found', hint="--parents follows no links: name what they lead to")
+    excluded = compile_patterns(exclude, NOWHERE)
+    if not excluded.has_exceptions and excluded.ignores(source.required):
+        raise BuildFailed(f'"{wanted}": not found', hint="--exclude leaves it out")
 
 
 def _made_folder(wanted: MakeFolder, below: FileSystem, tools: StepTools) -> Copier:

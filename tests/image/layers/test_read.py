@@ -164,3 +164,30 @@ def test_no_bytes_crash_the_reader(data: bytes) -> None:
         contents(data)
     except BadArchive:
         pass
+
+
+def _with_records(records: dict[str, str], name: str = "f") -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        member = tarfile.TarInfo(name)
+        member.pax_headers = records
+        archive.addfile(member)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("path", ["a/" * 2048 + "f", "a" * 4097])
+def test_a_path_that_can_be_extracted_nowhere_is_refused(path: str) -> None:
+    assert list(contents(_with_records({"path": "a/" * 2000 + "f"}))) == ["a/" * 2000 + "f"]
+    for record in ("path", "linkpath"):
+        with pytest.raises(BadArchive, match="more than 4096"):
+            contents(_with_records({record: path}))
+
+
+def test_extended_headers_add_up_to_no_more_than_one_may_have() -> None:
+    head = _with_records({"comment": "x" * 900_000})
+    size = int(head[124:135], 8)
+    extended = head[: 512 + size + -size % 512]
+    rest = tarred()
+    assert contents(extended + rest) == EXPECTED
+    with pytest.raises(BadArchive, match="an extended header"):
+        contents(extended * 2 + rest)

@@ -21,10 +21,16 @@ from msgspec import Struct
 from pipeyard.errors import DockerfileError, Place, located
 from pipeyard.image.dockerfile.lines import LINE_LIMIT, SPACES
 from pipeyard.image.dockerfile.path_pattern import PathPattern, compile_automaton, translate
-from pipeyard.image.dockerfile.wildcard import compile_wildcard
+from pipeyard.image.dockerfile.wildcard import check_wildcard
 
 _SPECIAL = frozenset("*[]?^\\")
 _FEW_QUANTIFIERS = 3
+
+PATTERNS_LIMIT = 200_000
+"""Patterns in one file."""
+
+WILDCARDS_LIMIT = 400_000
+"""Characters of all different patterns of a file that are more than a path. Beyond, reading them takes seconds."""
 
 
 class Pattern(Struct, frozen=True):
@@ -95,7 +101,8 @@ class IgnoreMatcher:
 
 def compile_ignore(text: bytes, file: str) -> IgnoreMatcher:
     """Reads an ignore file. Raises DockerfileError, placed at its line, for a pattern that is none."""
-    patterns = []
+    patterns: list[Pattern] = []
+    matchers = _Matchers()
     for number, line in enumerate(text.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
         place = Place(file, number)
         if len(line) > LINE_LIMIT:
@@ -104,34 +111,59 @@ def compile_ignore(text: bytes, file: str) -> IgnoreMatcher:
         if written.startswith("#") or not (written := written.strip(SPACES)):
             continue
         with located(place):
-            patterns.append(_pattern(written, place))
+            patterns.append(_pattern(written, place, matchers))
+            if len(patterns) > PATTERNS_LIMIT:
+                raise DockerfileError(f"more than {PATTERNS_LIMIT} patterns", hint="exclude whole folders")
     return IgnoreMatcher(tuple(patterns))
 
 
 def compile_patterns(patterns: tuple[str, ...], place: Place) -> IgnoreMatcher:
     """The same language given as a list, as by `COPY --exclude`. Raises DockerfileError."""
     with located(place):
-        return IgnoreMatcher(tuple(_compiled(text, place) for text in patterns if text.strip(SPACES)))
+        matchers = _Matchers()
+        return IgnoreMatcher(tuple(_compiled(text, place, matchers) for text in patterns if text.strip(SPACES)))
 
 
-def _pattern(written: str, place: Place) -> Pattern:
+class _Matchers:
+    """The matchers of one file: equal patterns share one, and what they may cost is limited."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, Callable[[str], bool]] = {}
+        self._characters = 0
+
+    def of(self, text: str) -> Callable[[str], bool]:
+        """Raises DockerfileError for a pattern that is none, or one too many."""
+        known = self._known.get(text)
+        if known is None:
+            if not _SPECIAL.isdisjoint(text):
+                self._characters += len(text)
+                if self._characters > WILDCARDS_LIMIT:
+                    raise DockerfileError(
+                        f"more than {WILDCARDS_LIMIT} characters of patterns with wildcards",
+                        hint="exclude whole folders",
+                    )
+            check_wildcard(text)
+            known = self._known[text] = _matcher(text)
+        return known
+
+
+def _pattern(written: str, place: Place, matchers: _Matchers) -> Pattern:
     exception = written.startswith("!")
     body = written[1:].strip(SPACES) if exception else written
     if body:
         body = _clean(body)
         body = body[1:] if len(body) > 1 and body.startswith("/") else body
-    return _compiled(("!" if exception else "") + body, place)
+    return _compiled(("!" if exception else "") + body, place, matchers)
 
 
-def _compiled(text: str, place: Place) -> Pattern:
+def _compiled(text: str, place: Place, matchers: _Matchers) -> Pattern:
     text = _clean(text.strip(SPACES))
     exception = text.startswith("!")
     if exception:
         text = text[1:]
         if not text:
             raise DockerfileError('illegal exclusion pattern: "!"', hint="say what is to be kept")
-    compile_wildcard(text)  # only for its complaints
-    return Pattern(text, exception, place, _matcher(text))
+    return Pattern(text, exception, place, matchers.of(text))
 
 
 def _clean(path: str) -> str:
@@ -149,6 +181,8 @@ def _without_trailing_glob(text: str) -> str:
 
 
 def _matcher(text: str) -> Callable[[str], bool]:
+    if _SPECIAL.isdisjoint(text):
+        return text.__eq__
     pattern = translate(text)
     if pattern.kind == "exact":
         return text.__eq__
@@ -165,13 +199,36 @@ def _matcher(text: str) -> Callable[[str], bool]:
 
 
 def _expression(pattern: PathPattern, text: str) -> Callable[[str], bool]:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # of set operations that Python may have one day
-            compiled = re.compile(pattern.expression, re.ASCII)
-            if pattern.quantifiers > _FEW_QUANTIFIERS:
-                return compile_automaton(pattern)
-    except re.error as error:
-        raise DockerfileError(f"syntax error in pattern {text!r}: {error.msg}") from error
-    match = compiled.match
-    return lambda path: match(path) is not None
+    if "[" in text or "\\" in text:  # nothing else can be wrong, or need what follows
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)  # of set operations that Python may have one day
+                re.compile(pattern.expression, re.ASCII)
+                if pattern.quantifiers > _FEW_QUANTIFIERS:
+                    return compile_automaton(pattern)
+        except re.error as error:
+            raise DockerfileError(f"syntax error in pattern {text!r}: {error.msg}") from error
+    return _Expression(pattern)
+
+
+class _Expression:
+    """A matcher that is compiled when it is asked for the first time."""
+
+    __slots__ = ("_match", "_pattern")
+
+    def __init__(self, pattern: PathPattern) -> None:
+        self._pattern = pattern
+        self._match: Callable[[str], object] | None = None
+
+    def __call__(self, path: str) -> bool:
+        if self._match is None:
+            self._match = _compile(self._pattern)
+        return bool(self._match(path))
+
+
+def _compile(pattern: PathPattern) -> Callable[[str], object]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        if pattern.quantifiers > _FEW_QUANTIFIERS:
+            return compile_automaton(pattern)
+        return re.compile(pattern.expression, re.ASCII).match

@@ -21,6 +21,9 @@ from pipeyard.patterns import later
 RESULT_LIMIT = 16 * 1024 * 1024
 """Characters that variables may contribute to one word; doubling a variable line by line ends here."""
 
+SUBSTITUTIONS_LIMIT = 500_000
+"""Variables and escapes in one word, or in the body of one heredoc."""
+
 _SPECIAL_PARAMETERS = "@*#?-$!0"
 _ascii_name = re.compile(r"[A-Za-z0-9_]*").match
 _heredoc_mark = re.compile(r"<(?:<[\t\r ]*)?").match
@@ -66,6 +69,11 @@ def lex(word: str, variables: Mapping[str, str], dialect: Dialect, *, split: boo
 
     Raises DockerfileError, without place, for an open quote or brace, an operator that does not exist, and `${x:?}`.
     """
+    if len(word) > SUBSTITUTIONS_LIMIT and word.count("$") + word.count(dialect.escape) > SUBSTITUTIONS_LIMIT:
+        raise DockerfileError(
+            f"more than {SUBSTITUTIONS_LIMIT} variables and escapes in one text",
+            hint="quote the heredoc's name, <<'EOF', when nothing in it is to be replaced",
+        )
     return _Lexer(word.removeprefix("\ufeff"), variables, dialect, split).run()
 
 
@@ -86,11 +94,13 @@ class _Lexer:
 
     def run(self) -> Lexed:
         source, end = self.source, len(self.source)
-        quoted = _ordinary(self.dialect.escape, '"', False)
+        quoted = _ordinary(self.dialect.escape, '"', False, False)
         while True:
             frame = self.frames[-1]
             in_quote = frame.stop == '"'
-            ordinary = quoted if in_quote else _ordinary(self.dialect.escape, frame.stop, self.dialect.quotes)
+            ordinary = quoted
+            if not in_quote:
+                ordinary = _ordinary(self.dialect.escape, frame.stop, self.dialect.quotes, self.split)
             found = ordinary(source, self.position)
             if found is not None:
                 self.position = found.end()
@@ -324,8 +334,9 @@ def _shortened(text: str) -> str:
 
 
 @lru_cache(maxsize=32)
-def _ordinary(escape: str, stop: str, quotes: bool) -> Callable[[str, int], re.Match[str] | None]:
-    special = {"$", escape, stop} | ({"'", '"', "<"} if quotes else {"<"})
-    if stop == '"':
-        special = {"$", escape, stop}
+def _ordinary(escape: str, stop: str, quotes: bool, split: bool) -> Callable[[str, int], re.Match[str] | None]:
+    special = {"$", escape, stop}
+    if stop != '"':
+        special |= {"'", '"'} if quotes else set()
+        special |= {"<"} if split else set()  # a heredoc's mark is whole, whatever white space follows it
     return re.compile(f"[^{re.escape(''.join(sorted(special)))}]+").match

@@ -23,6 +23,7 @@ def number(block: bytes, start: int, end: int) -> int:
 
 def parse_records(data: bytes) -> dict[str, bytes]:
     records: dict[str, bytes] = {}
+    repeated: list[bytes] = []
     at = 0
     while at < len(data):
         if data[at] == 0:  # some writers pad the records themselves
@@ -36,11 +37,12 @@ def parse_records(data: bytes) -> dict[str, bytes]:
             raise BadArchive("a damaged extended header")
         key, value = data[space + 1 : equals].decode("utf-8", "surrogateescape"), data[equals + 1 : end - 1]
         if key in ("GNU.sparse.offset", "GNU.sparse.numbytes"):  # format 0.0 repeats these two keys
-            before = records.get("GNU.sparse.map", b"")
-            records["GNU.sparse.map"] = (before + b"," if before else b"") + value
+            repeated.append(value)
         else:
             records[key] = value
         at = end
+    if repeated:
+        records["GNU.sparse.map"] = b",".join(repeated)
     return records
 
 

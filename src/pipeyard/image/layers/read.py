@@ -17,6 +17,7 @@ from pipeyard.image.layers.sparse import old_sparse, pax_sparse
 _ZERO = bytes(512)
 _MAX_EXTENDED = 1 << 20  # bytes of pax records of one entry; BuildKit and Go allow as much
 _MAX_NAME = 1 << 16
+_MAX_PATH = 4096  # the kernel's PATH_MAX: nothing longer can be extracted anywhere
 _KINDS: dict[int, Kind] = {
     0x00: "file", 0x30: "file", 0x37: "file",  # NUL, 0, 7 (contiguous)
     0x31: "hardlink", 0x32: "symlink", 0x33: "char", 0x34: "block", 0x35: "dir", 0x36: "fifo",
@@ -139,6 +140,7 @@ def read_members(pieces: Iterable[bytes]) -> Iterator[Member]:
     """
     source = _Source(pieces)
     records: dict[str, bytes] = {}
+    extended = 0  # bytes of the headers that `records` come from
     long_name = long_link = None
     if source.at_end():
         return
@@ -156,8 +158,9 @@ def read_members(pieces: Iterable[bytes]) -> Iterator[Member]:
         kind_code = block[156]
         size = number(block, 124, 136)
         if kind_code == 0x78 or kind_code == 0x67:  # x and g
-            if size > _MAX_EXTENDED:
-                raise BadArchive(f"an extended header of {size} bytes")
+            extended += size
+            if extended > _MAX_EXTENDED:
+                raise BadArchive(f"an extended header of {extended} bytes")
             data = source.take(size)
             source.skip(-size % 512)
             if kind_code == 0x78:
@@ -180,6 +183,7 @@ def read_members(pieces: Iterable[bytes]) -> Iterator[Member]:
         source.skip(-stored % 512)
         if records:
             records = {}
+        extended = 0
         long_name = long_link = None
 
 
@@ -238,6 +242,8 @@ def _member(
         device = (number(block, 329, 337), number(block, 337, 345))
     if size < 0 or uid < 0 or gid < 0:
         raise BadArchive(f"{_text(name)!r} has a negative size or owner")
+    if len(name) > _MAX_PATH or len(link) > _MAX_PATH:
+        raise BadArchive(f"a path of {max(len(name), len(link))} bytes, which is more than {_MAX_PATH}")
     path = _normal(name)
     link_text = _text(link)
     if kind == "hardlink":

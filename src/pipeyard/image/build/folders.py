@@ -13,7 +13,7 @@ from pipeyard.image.build.nodes import Node
 from pipeyard.image.build.stacktree import StackTree
 from pipeyard.image.build.views import Listing, View
 from pipeyard.image.layers import Layer, form_of_this_process
-from pipeyard.oci import Descriptor, Digest
+from pipeyard.oci import Descriptor, Digest, ImageConfig, encode
 from pipeyard.progress import Observer, StepEnded, StepStarted, Transferred
 from pipeyard.registry.blobs import BlobStore, BlobWriter
 from pipeyard.registry.exchange import ImageOrigin, ResolvedImage
@@ -181,8 +181,9 @@ def view_of(system: FileSystem, destination: str) -> Lookups:
     """A view that is good enough to copy to `destination`.
 
     Of layers that are on disk, the folders; of the others, their entries. A large base image that nobody has
-    fetched is not fetched for this alone when the destination's first folder is none that a distribution has and
-    nothing in the image's configuration mentions it: it is taken to have nothing there.
+    fetched is not fetched for this alone when the destination's first folder is none that a distribution has, nothing
+    in the image's configuration mentions it, and its history accounts for each layer: it is taken to have nothing
+    there.
     """
     folders: list[Path] = []
     for layer in system.layers:
@@ -224,13 +225,12 @@ def _is_foreign(layers: Sequence[LayerState], destination: str) -> bool:
     name = destination.strip("/").partition("/")[0]
     if not name or name in _STANDARD or name in (".", ".."):
         return False
-    for layer in layers:
-        if layer.image is None:
-            continue
-        config = layer.image.config
-        told = [entry.created_by for entry in config.history]
-        if config.config is not None:
-            told += [config.config.working_dir, *(config.config.env or []), *(config.config.volumes or {})]
-        if any(name in text for text in told):
-            return False
-    return True
+    return not any(may_hold(layer.image.config, name) for layer in layers if layer.image is not None)
+
+
+def may_hold(config: ImageConfig, name: str) -> bool:
+    """Whether an image says something of a folder, or keeps silent about one of its layers."""
+    told = [entry.created_by for entry in config.history if not entry.empty_layer]
+    if len(told) != len(config.rootfs.diff_ids) or not all(told):
+        return True
+    return name.encode() in encode(config)  # history, entry point, environment, labels: wherever it stands

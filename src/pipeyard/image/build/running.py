@@ -385,6 +385,12 @@ def _temporary(cache: Path) -> Iterator[str]:
 
 def _remove_work(work: Path) -> None:
     """Overlayfs's own folder, in which it leaves what it has renamed away, and one without permissions."""
+    try:
+        work.rmdir()
+    except OSError:
+        pass  # a sandbox that could not clear it
+    else:
+        return
     import shutil
 
     for inner in work.iterdir():

@@ -214,6 +214,11 @@ def test_a_cache_mount_keeps_its_files_and_is_in_no_layer(yard: Yard, busybox: s
     assert not any(path.startswith("c/") for path in files_of(built))
 
 
+def test_a_new_cache_has_the_permissions_that_were_asked_for_and_no_special_bits(yard: Yard, busybox: str) -> None:
+    built = yard.build(f"FROM {busybox}\nRUN --mount=type=cache,target=/c,mode=1770 ls -ld /c > /o\n")
+    assert content_of(built, "o").startswith(b"drwxrwx--- ")
+
+
 def test_a_bind_mount_shows_the_context_without_what_is_ignored(yard: Yard, busybox: str) -> None:
     built = yard.build(
         f"FROM {busybox}\nRUN --mount=target=/ctx ls /ctx > /seen\n",

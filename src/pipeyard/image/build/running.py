@@ -274,7 +274,7 @@ class Runner:
             lay_out(copier.entries(), new, epoch_ns=1 << 62, stop=self._stop)
         if not mount.source.strip("/"):  # a folder of `from` keeps the owner and mode that it has there
             if mount.mode is not None:
-                os.chmod(new, mount.mode)
+                os.chmod(new, mount.mode & 0o777)  # BuildKit makes the folder without special bits
             if (mount.uid or mount.gid) and os.geteuid() == 0:
                 os.chown(new, mount.uid or 0, mount.gid or 0)
         new.rename(folder)

@@ -1,6 +1,6 @@
 """What is left of a build: artifacts and reports."""
 
-import re
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pipeyard.buildspec.contract import Bound
 from pipeyard.buildspec.paths import BoundView
-from pipeyard.buildspec.patterns import matcher
+from pipeyard.buildspec.patterns import Matcher
 from pipeyard.buildspec.reports import parse_report
 from pipeyard.errors import InputError
 from tests.buildspec.machines import Bench, commands
@@ -162,12 +162,34 @@ def test_no_bytes_break_a_report_but_by_an_error_of_ours(data: bytes, file_forma
     ],
 )
 def test_patterns_match_as_the_reference_says(pattern: str, path: str, fits: bool) -> None:
-    assert (matcher([pattern]).fullmatch(path) is not None) is fits
+    assert Matcher([pattern]).fits(path) is fits
 
 
-@given(st.text(alphabet="ab/*?[]{},.!^\\-", max_size=20))
+@given(st.text(alphabet="ab/*?[]{},.!^\\-&|~:\udc80\ud800ä", max_size=20))
 def test_every_pattern_is_a_pattern(pattern: str) -> None:
-    assert isinstance(matcher([pattern]), re.Pattern)
+    assert Matcher([pattern]).fits("ab/a") in (True, False)
+
+
+def test_no_pattern_takes_longer_than_its_path_is_long() -> None:
+    deep = "/".join(["a" * 60] * 60)
+    for pattern in ("**/" * 60 + "b", "**/" + "*a" * 60 + "b", "{" + ",".join(["**a"] * 60) + "}" * 3 + "/b"):
+        began = time.monotonic()
+        assert not Matcher([pattern]).fits(deep)
+        assert time.monotonic() - began < 5
+
+
+def test_names_that_are_no_text_fit_as_any_other() -> None:
+    assert Matcher(["**/?.txt"]).fits("a/\udcff.txt")
+    assert Matcher(["\udcff*"]).fits("\udcffa")
+    assert not Matcher(["\udcfe*"]).fits("\udcffa")
+
+
+def test_encodings_that_are_none_and_times_without_end_are_no_fault_of_ours() -> None:
+    for encoding in ("foo", "utf-7", "shift_jis"):
+        with pytest.raises(InputError, match="not valid XML"):
+            parse_report(f'<?xml version="1.0" encoding="{encoding}"?><a/>'.encode(), "JUNITXML")
+    (case,) = parse_report(b'<a><testcase name="b" time="1e999"/></a>', "JUNITXML")
+    assert case.seconds == 0
 
 
 def test_a_path_of_the_build_never_leads_out_of_what_is_shared(tmp_path: Path) -> None:
@@ -183,3 +205,32 @@ def test_a_path_of_the_build_never_leads_out_of_what_is_shared(tmp_path: Path) -
     assert view.locate("/work/up/etc/passwd") is None
     assert view.locate("/work/../etc/passwd") is None
     assert view.locate("/work/loop") is None
+
+
+@pytest.mark.parametrize("discard", ["yes", "no"])
+def test_a_link_that_became_part_of_the_artifact_is_never_written_through(
+    bench: Bench, tmp_path: Path, discard: str
+) -> None:
+    away = tmp_path / "away"
+    away.mkdir()
+    (away / "kept").write_text("of this machine")
+    up = "../" * 30 + str(away).lstrip("/")
+    deep = "/".join("abcdefghijklmnopqrstuvwxyzabcdefghijklmn")
+    make = (
+        f"mkdir -p {deep} x y .{away} e; ln -s {away}/kept x/f; echo evil > y/f; ln -s {up} {deep}/d; "
+        f"p={deep}; while [ $p != a ]; do p=${{p%/*}}; mkdir -p $p{away}; echo evil > $p{away}/new; done; echo 1 > e/g"
+    )
+    wanted = "artifacts: {files: [%s], enable-symlinks: yes, base-directory: %s, discard-paths: %s}\n"
+    for files, base in (("x/f, y/f, e/g", "."), ("d, d/new", deep), ("e/g, x/../e, e", ".")):
+        outcome = bench.run(commands(make) + wanted % (files, base, discard))
+        assert outcome.error == ""
+        assert (names(away), (away / "kept").read_text()) == (["kept"], "of this machine")
+
+
+def test_a_name_that_leads_out_of_its_base_fits_nothing(bench: Bench) -> None:
+    make = "mkdir -p a/b/c; echo evil > over; echo 1 > a/b/one"
+    outcome = bench.run(commands(make) + "artifacts: {files: [../../../over, c/../one], base-directory: a/b/c/..}\n")
+    assert outcome.artifact is not None
+    assert names(outcome.artifact.folder) == ["one"]
+    outcome = bench.run(commands(make) + "artifacts: {files: [../../over], base-directory: a/b}\n")
+    assert outcome.error == "upload_artifacts: no file fits the artifact's ../../over"

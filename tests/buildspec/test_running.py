@@ -236,3 +236,14 @@ def test_a_cache_key_is_made_of_files_and_falls_back(bench: Bench, tmp_path: Pat
     bench.write({"lock": "one\n"})
     bench.run(keyed, cache=tmp_path / "cache")
     assert "one" in bench.said
+
+
+def test_a_cache_keeps_neither_pipes_nor_what_has_become_a_folder(bench: Bench, tmp_path: Path) -> None:
+    bench.write({"lock": "1"})
+    cached = "cache: {key: 'k-$(codebuild-hash-files lock p*)', paths: ['m/**/*', 'p*']}\n"
+    make = commands("mkdir m; echo 1 > m/a; echo 2 > m/b; mkfifo m/pipe pipe")
+    made = bench.run(make + cached, cache=tmp_path / "cache")
+    assert made.error == ""
+    bench.write({"m/a/deeper": "kept"})
+    again = bench.run(commands("cat m/a/deeper m/b") + cached, cache=tmp_path / "cache")
+    assert (again.error, bench.said[-1]) == ("", "kept2")

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from pipeyard.buildspec.contract import BuiltArtifact
 from pipeyard.buildspec.model import Artifact
-from pipeyard.buildspec.paths import BoundView
-from pipeyard.buildspec.patterns import clean, files_below, fixed_part, is_pattern, matcher
+from pipeyard.buildspec.paths import BoundView, leads_away
+from pipeyard.buildspec.patterns import Matcher, clean, files_below, fixed_part, is_pattern
 from pipeyard.errors import InputError
 
 
@@ -24,15 +24,15 @@ def collect(artifact: Artifact, source: str, view: BoundView, target: Path, name
     """
     count = 0
     for base in _bases(artifact, source, view):
-        excluded = matcher(artifact.exclude_paths)
+        excluded = Matcher(artifact.exclude_paths)
         for pattern in artifact.files:
             root, wanted = _rooted(pattern, base)
             folder = view.locate(root)
             if folder is None:
                 continue
-            fits = matcher([wanted])
-            for path in files_below(folder) if is_pattern(wanted) else [clean(wanted)]:
-                if fits.fullmatch(path) and not excluded.fullmatch(path):
+            fits = Matcher([wanted if is_pattern(wanted) else posixpath.normpath(clean(wanted))])
+            for path in files_below(folder) if is_pattern(wanted) else _named(wanted):
+                if fits.fits(path) and not excluded.fits(path):
                     place = posixpath.basename(path) if artifact.discard_paths else path
                     count += _copy(f"{root}/{path}", view, target, place, links=artifact.enable_symlinks)
     if count == 0:
@@ -45,6 +45,12 @@ def collect(artifact: Artifact, source: str, view: BoundView, target: Path, name
     return BuiltArtifact(folder=target, name=name, files=count)
 
 
+def _named(wanted: str) -> list[str]:
+    """A path without wildcards; one that leads out of its base fits nothing, as no pattern does."""
+    path = posixpath.normpath(clean(wanted))
+    return [] if path.split("/")[0] == ".." else [path]
+
+
 def _bases(artifact: Artifact, source: str, view: BoundView) -> list[str]:
     """The base folder, or with wildcards every folder that fits."""
     base = artifact.base_directory
@@ -53,12 +59,12 @@ def _bases(artifact: Artifact, source: str, view: BoundView) -> list[str]:
     if not is_pattern(base):
         return [posixpath.normpath(posixpath.join(source, base))]
     folder = view.locate(source)
-    fits = matcher([base])
+    fits = Matcher([base])
     found = []
     for here, names, _ in os.walk(folder) if folder else ():
         for name in sorted(names):
             relative = os.path.relpath(os.path.join(here, name), folder)
-            if fits.fullmatch(relative):
+            if fits.fits(relative):
                 found.append(f"{source}/{relative}")
     return found
 
@@ -79,6 +85,8 @@ def _copy(path: str, view: BoundView, target: Path, place: str, *, links: bool) 
     if itself is None or not os.path.lexists(itself):
         return 0
     out = target / place
+    if leads_away(target, place) or (out.is_dir() and not out.is_symlink()):
+        return 0  # a link of the artifact, or a folder, has the name: what lies behind a link is not ours to write
     if itself.is_symlink() and links:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.unlink(missing_ok=True)
@@ -97,5 +105,6 @@ def _copy(path: str, view: BoundView, target: Path, place: str, *, links: bool) 
     if not stat.S_ISREG(status.st_mode):
         return 0
     out.parent.mkdir(parents=True, exist_ok=True)
+    out.unlink(missing_ok=True)  # never written through: it may be a link of the same name from another folder
     shutil.copy2(found, out, follow_symlinks=False)
     return 1

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from pipeyard.buildspec.contract import Bound
 from pipeyard.buildspec.model import Cache
-from pipeyard.buildspec.patterns import files_below, fixed_part, is_pattern, matcher
+from pipeyard.buildspec.paths import leads_away
+from pipeyard.buildspec.patterns import Matcher, files_below, fixed_part, is_pattern
 from pipeyard.files import locked
 
 
@@ -84,10 +85,10 @@ class BuildCache:
 
         def hashed(found: re.Match[str]) -> str:
             digest = hashlib.sha256()
-            fits = matcher(found[1].split())
+            fits = Matcher(found[1].split())
             for path in files_below(self._source):
                 file = self._source / path
-                if fits.fullmatch(path) and not file.is_symlink():
+                if fits.fits(path) and not file.is_symlink() and file.is_file():
                     digest.update(path.encode("utf-8", "surrogateescape") + b"\0" + file.read_bytes())
             return digest.hexdigest()
 
@@ -96,30 +97,24 @@ class BuildCache:
 
 
 def _copy_fitting(source: Path, target: Path, patterns: list[str]) -> int:
-    """Links are copied as links; a file that is there already is replaced."""
-    fits = matcher(patterns)
+    """Links are copied as links; a file that is there already is replaced, a folder is not. Pipes are left out."""
+    fits = Matcher(patterns)
     count = 0
     for path in files_below(source):
-        if not fits.fullmatch(path):
+        if not fits.fits(path):
             continue
         out = target / path
-        if _leads_away(target, path):
+        here = source / path
+        if leads_away(target, path) or not (here.is_symlink() or here.is_file()):
             continue
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.unlink(missing_ok=True)
-        shutil.copy2(source / path, out, follow_symlinks=False)
+        try:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            out.unlink(missing_ok=True)
+        except (FileExistsError, NotADirectoryError, IsADirectoryError):
+            continue  # what was a file is a folder by now, or the other way round: what the source has stays
+        shutil.copy2(here, out, follow_symlinks=False)
         count += 1
     return count
-
-
-def _leads_away(root: Path, path: str) -> bool:
-    """Whether a folder on the way to `path` is a link: a source may have put one there."""
-    here = root
-    for part in path.split("/")[:-1]:
-        here = here / part
-        if here.is_symlink():
-            return True
-    return False
 
 
 def _short(text: str) -> str:

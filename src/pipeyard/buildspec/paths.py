@@ -55,6 +55,16 @@ class BoundView:
         return None
 
 
+def leads_away(root: Path, path: str) -> bool:
+    """Whether a folder on the way from `root` to `path` is a link: a source may have put one there."""
+    here = root
+    for part in path.split("/")[:-1]:
+        here = here / part
+        if here.is_symlink():
+            return True
+    return False
+
+
 def _link(path: Path) -> str | None:
     try:
         return os.readlink(path)

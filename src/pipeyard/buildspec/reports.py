@@ -4,13 +4,14 @@ Source: CodeBuild User Guide, "Test reports"; JUnit's and Cucumber's own formats
 """
 
 import json
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipeyard.buildspec.contract import Report, TestCase
 from pipeyard.buildspec.model import ReportGroup
 from pipeyard.buildspec.paths import BoundView
-from pipeyard.buildspec.patterns import files_below, matcher
+from pipeyard.buildspec.patterns import Matcher, files_below
 from pipeyard.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,12 +25,12 @@ def read_reports(group: ReportGroup, source: str, view: BoundView) -> Report:
     """All files of one group. Raises InputError for a file that is not of the group's format."""
     base = group.base_directory
     folder = view.locate(base if base.startswith("/") else f"{source}/{base}")
-    fits = matcher(group.files)
+    fits = Matcher(group.files)
     cases: list[TestCase] = []
     for path in files_below(folder) if folder is not None and folder.is_dir() else ():
         assert folder is not None
         file = folder / path
-        if not fits.fullmatch(path) or file.is_symlink() or not file.is_file() or file.stat().st_size > _MAX_SIZE:
+        if not fits.fits(path) or file.is_symlink() or not file.is_file() or file.stat().st_size > _MAX_SIZE:
             continue
         try:
             cases += parse_report(file.read_bytes(), group.file_format)
@@ -47,7 +48,7 @@ def parse_report(data: bytes, file_format: str) -> list[TestCase]:
 
         try:
             root = ElementTree.fromstring(data)  # noqa: S314 -- expat refuses entity bombs, and nothing is fetched
-        except ElementTree.ParseError as error:
+        except (ElementTree.ParseError, LookupError, ValueError) as error:  # the latter two: encodings
             raise InputError(f"not valid XML: {error}", hint="is file-format right?") from error
         return list(_junit(root) if file_format == "JUNITXML" else _relative(root, file_format))
     return []
@@ -129,6 +130,7 @@ def _verdict(text: str) -> Verdict:
 
 def _number(text: str) -> float:
     try:
-        return max(0.0, float(text.replace(",", "")))
+        number = float(text.replace(",", ""))
     except ValueError:
         return 0.0
+    return max(0.0, number) if math.isfinite(number) else 0.0

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeyard.definition.terraform import evaluate_in
-from pipeyard.definition.terraform.values import to_plain
+from pipeyard.definition.terraform.plain import to_plain
 from pipeyard.image.dockerfile.ignore import compile_ignore
 from pipeyard.image.dockerfile.lexer import Dialect, lex
 from pipeyard.image.dockerfile.parser import parse as parse_dockerfile

@@ -4,7 +4,7 @@ import pytest
 
 from pipeyard.definition.places import Inputs
 from pipeyard.definition.terraform import effort, evaluate_in
-from pipeyard.definition.terraform.values import to_plain
+from pipeyard.definition.terraform.plain import to_plain
 from pipeyard.errors import InputError
 from tests.definition.terraform.conftest import Read, Write
 from tests.definition.terraform.samples import SMALL

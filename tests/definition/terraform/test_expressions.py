@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pipeyard.definition.terraform import evaluate_in
-from pipeyard.definition.terraform.values import to_plain
+from pipeyard.definition.terraform.plain import to_plain
 from pipeyard.errors import InputError
 from tests.definition.terraform.conftest import Write
 

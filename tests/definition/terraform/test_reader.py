@@ -7,7 +7,7 @@ import pytest
 from pipeyard.definition.model import PipelineDeclaration
 from pipeyard.definition.places import Inputs, Reading
 from pipeyard.definition.terraform import TerraformReader, evaluate_in
-from pipeyard.definition.terraform.values import to_plain
+from pipeyard.definition.terraform.plain import to_plain
 from pipeyard.errors import Place
 from tests.definition.terraform.conftest import Read, Write
 from tests.definition.terraform.samples import SMALL, SOURCE_AND_BUILD

@@ -14,9 +14,10 @@ from pipeyard.definition.documents import Items, Leaf, Node, Table, Unknown, par
 from pipeyard.definition.model import Definition, PipelineDeclaration
 from pipeyard.definition.places import Inputs, Places, Reading
 from pipeyard.definition.terraform.pipelines import PIPELINE, Shape, finished, put
+from pipeyard.definition.terraform.plain import from_plain
 from pipeyard.definition.terraform.resources import computed_attributes
 from pipeyard.definition.terraform.surroundings import described
-from pipeyard.definition.terraform.values import Value, from_plain, object_of
+from pipeyard.definition.terraform.values import Value, object_of
 from pipeyard.errors import InputError, Place
 
 MAX_SIZE = 200_000_000

@@ -4,7 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from pipeyard.definition.terraform.values import Value, first_unknown, text, to_plain, unknown
+from pipeyard.definition.terraform.plain import to_plain
+from pipeyard.definition.terraform.values import Value, first_unknown, text, unknown
 
 _STATEMENT = {
     "sid": "Sid",

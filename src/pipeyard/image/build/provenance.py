@@ -23,7 +23,7 @@ from pipeyard.image.build.graph import (
 )
 from pipeyard.image.build.request import BuildRequest, BuiltPlatform, Provenance
 from pipeyard.image.dockerfile.instructions import SecretMount, SshMount
-from pipeyard.image.dockerfile.lint import is_secret_name
+from pipeyard.image.dockerfile.secret_names import is_secret_name
 from pipeyard.oci import Descriptor, Platform, encode
 from pipeyard.registry.exchange import ResolvedImage
 

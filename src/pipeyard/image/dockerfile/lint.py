@@ -7,7 +7,6 @@ Source: BuildKit, frontend/dockerfile/dockerfile2llb/validations.go and the call
 """
 
 import posixpath
-import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Literal
 
@@ -38,9 +37,9 @@ from pipeyard.image.dockerfile.instructions import (
 )
 from pipeyard.image.dockerfile.parser import parse_trigger
 from pipeyard.image.dockerfile.rules import RULES, Choice, choice_of
+from pipeyard.image.dockerfile.secret_names import is_secret_name
 from pipeyard.image.dockerfile.suggestions import suggestion
 from pipeyard.oci.platforms import parse_platform
-from pipeyard.patterns import later
 from pipeyard.registry.reference import parse_reference
 
 _PLATFORM_ARGUMENTS = tuple(
@@ -51,8 +50,6 @@ PREDEFINED: Mapping[str, str] = dict.fromkeys((*_PLATFORM_ARGUMENTS, "TARGETSTAG
 
 _SCANNER_ARGUMENTS = frozenset(("BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE"))
 _RESERVED = ("context", "scratch")
-_secret = later(r"(?:_|^)(?:apikey|auth|credentials?|key|password|pword|passwd|secret|token)(?:_|$)", re.IGNORECASE)
-_no_secret = later(r"(?:_|^)(?:public|file|version)(?:_|$)", re.IGNORECASE)
 
 
 class BaseImage(Struct, frozen=True):
@@ -397,8 +394,3 @@ class _Linter:
         if ignore.ignores(path):
             message = f"{keyword} of {path!r}, which the ignore file keeps out"
             self.warn("CopyIgnoredFile", place, message, choice)
-
-
-def is_secret_name(name: str) -> bool:
-    """Whether a variable of this name holds a secret, as far as names tell. Source: BuildKit, the same rule."""
-    return bool(_secret.search(name)) and not _no_secret.search(name)

@@ -7,7 +7,7 @@ import pytest
 
 from pipeyard.errors import DockerfileError
 from pipeyard.image.build import BuildRequest
-from pipeyard.image.build.building import read_dockerfile
+from pipeyard.image.build.requested import read_dockerfile
 from pipeyard.image.build.sources import read_ignore
 
 

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from msgspec import structs
 
-from pipeyard.errors import DockerfileError, InputError, Place
-from pipeyard.files import read_regular
+from pipeyard.errors import InputError
 from pipeyard.image.build.cache import BuildCache
 from pipeyard.image.build.checking import report_findings
 from pipeyard.image.build.documents import (
@@ -24,30 +23,28 @@ from pipeyard.image.build.folders import BaseLayers
 from pipeyard.image.build.graph import Graph
 from pipeyard.image.build.layerstate import FileSystem
 from pipeyard.image.build.layouts import HOST as LAYOUT_HOST
-from pipeyard.image.build.layouts import LayoutOrigin, layout_reference
-from pipeyard.image.build.plan import Wishes, plan
+from pipeyard.image.build.layouts import WithLayouts, layout_reference
+from pipeyard.image.build.plan import plan
 from pipeyard.image.build.postponed import Postponed
 from pipeyard.image.build.request import BuildParts, BuildRequest, Built, BuiltLayer, BuiltPlatform, Publication
+from pipeyard.image.build.requested import context_folders, read_dockerfile, wishes_of
 from pipeyard.image.build.solving import Solver
-from pipeyard.image.build.sources import IGNORE_FILE, Sources, read_ignore
+from pipeyard.image.build.sources import Sources, read_ignore
 from pipeyard.image.build.steps import StepTools
 from pipeyard.image.dockerfile.ignore import IgnoreMatcher
 from pipeyard.image.dockerfile.instructions import Dockerfile
-from pipeyard.image.dockerfile.parser import parse
 from pipeyard.image.layers import GZIP, ZSTD, Layer, form_of_this_process
 from pipeyard.oci import Descriptor, Platform, digest_of, encode, media_types
 from pipeyard.oci.platforms import native
-from pipeyard.registry.exchange import Document, ImageOrigin, Offer, Published, ResolvedImage
+from pipeyard.registry.exchange import Document, Offer, Published, ResolvedImage
 from pipeyard.registry.followed import FollowedStore
 from pipeyard.registry.growing import GrowingBlob
-from pipeyard.registry.reference import Reference, parse_reference
+from pipeyard.registry.reference import parse_reference
 from pipeyard.threads import Crew, StopSignal, crew
 
 if TYPE_CHECKING:
     from pipeyard.image.build.running import Runner
     from pipeyard.image.build.sharing import SharedLayer
-
-_MAX_DOCKERFILE = 64 << 20  # bytes
 
 
 def build_image(request: BuildRequest, parts: BuildParts) -> Built:
@@ -61,7 +58,7 @@ def build_image(request: BuildRequest, parts: BuildParts) -> Built:
     cache = BuildCache(parts.cache, form_of_this_process().powers)
     with ExitStack() as held:
         held.enter_context(cache.lease())
-        folders = _context_folders(request)
+        folders = context_folders(request)
         ignore = read_ignore(ignore_file) if ignore_file is not None else None
         sources = Sources(
             context=request.context,
@@ -87,60 +84,6 @@ def _prune(parts: BuildParts) -> None:
             cache.prune(parts.cache_limit)
 
 
-def read_dockerfile(request: BuildRequest) -> tuple[Dockerfile, Path | None]:
-    """The Dockerfile, parsed, and the ignore file that counts for it. Raises DockerfileError."""
-    context = request.context
-    if request.dockerfile_text is not None:
-        ignore = context / IGNORE_FILE if context is not None else None
-        return parse(request.dockerfile_text, str(request.dockerfile or "Dockerfile")), ignore
-    path = request.dockerfile or ((context or Path()) / "Dockerfile")
-    try:
-        if not path.exists() and path.name == "Dockerfile" and path.with_name("dockerfile").exists():
-            path = path.with_name("dockerfile")
-        text = read_regular(path, _MAX_DOCKERFILE)
-    except OSError as error:
-        raise DockerfileError(
-            f"failed to read dockerfile: {path}: {error.strerror}", hint="name another one with -f"
-        ) from error
-    if not text.strip():
-        raise DockerfileError("the Dockerfile cannot be empty", place=Place(str(path)))
-    own = path.with_name(path.name + IGNORE_FILE)
-    if own.exists():
-        return parse(text, str(path)), own
-    return parse(text, str(path)), context / IGNORE_FILE if context is not None else None
-
-
-def _context_folders(request: BuildRequest) -> Mapping[str, Path]:
-    """Named contexts that are local folders."""
-    from pipeyard.image.build.stages import familiar
-
-    found = {}
-    for name, specifier in request.contexts.items():
-        if "://" not in specifier and not specifier.startswith(("target:", "git@")):
-            folder = Path(specifier)
-            if not folder.is_dir():
-                raise InputError(f"the context {name} is {specifier}, which is no folder")
-            found[familiar(name)] = folder
-    return found
-
-
-class AnyOrigin:
-    """An ImageOrigin: image layouts on disk, and what the build was given for all others."""
-
-    def __init__(self, others: ImageOrigin) -> None:
-        self._others = others
-        self._layouts = LayoutOrigin()
-
-    def resolve(self, reference: Reference, platform: Platform) -> ResolvedImage:
-        return self._of(reference).resolve(reference, platform)
-
-    def read(self, image: ResolvedImage, blob: Descriptor, start: int = 0) -> AbstractContextManager[BinaryIO]:
-        return self._of(image.reference).read(image, blob, start)
-
-    def _of(self, reference: Reference) -> ImageOrigin:
-        return self._layouts if reference.host == LAYOUT_HOST else self._others
-
-
 def _content(file: Path) -> bytes:
     try:
         return file.read_bytes()
@@ -150,23 +93,6 @@ def _content(file: Path) -> bytes:
 
 def _from(data: bytes, start: int) -> BinaryIO:
     return BytesIO(data[start:])
-
-
-def wishes_of(request: BuildRequest, platform: Platform | None) -> Wishes:
-    """What a request asks of the plan for one platform."""
-    return Wishes(
-        target=request.target,
-        arguments=request.arguments,
-        labels=request.labels,
-        platform=platform,
-        contexts=request.contexts,
-        network=request.network,
-        host_network=request.host_network,
-        hostname=request.hostname,
-        hosts=request.add_hosts,
-        no_cache=request.no_cache,
-        no_cache_filter=request.no_cache_filter,
-    )
 
 
 class _Build:
@@ -192,7 +118,7 @@ class _Build:
         self._started_s = parts.now_s()
         self._invoked = ""
         self._images: dict[tuple[str, Platform], ResolvedImage] = {}
-        self._origin = AnyOrigin(parts.origin)
+        self._origin = WithLayouts(parts.origin)
         self._solvers: list[Solver] = []
 
     def run(self) -> Built:

@@ -26,8 +26,8 @@ def check(request: BuildRequest, origin: Callable[[], ImageOrigin] | None = None
     What base images bring is looked up in what `origin` opens, once there is one to look up; where it cannot be asked,
     no variable counts as undefined. Raises DockerfileError for a file that cannot be read.
     """
-    from pipeyard.image.build.building import read_dockerfile, wishes_of
     from pipeyard.image.build.plan import plan
+    from pipeyard.image.build.requested import read_dockerfile, wishes_of
 
     file, ignore = read_dockerfile(request)
     images = _Images(request, origin)

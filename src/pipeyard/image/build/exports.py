@@ -7,7 +7,7 @@ import io
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 import msgspec
 from msgspec import structs
@@ -18,10 +18,6 @@ from pipeyard.image.build.request import Built, BuiltLayer
 from pipeyard.oci import Descriptor, ImageIndex, encode, media_types
 from pipeyard.registry.reference import parse_reference
 
-if TYPE_CHECKING:
-    pass
-
-_IN_MEMORY = 4096  # bytes of a file
 Pieces = Callable[[], Iterator[bytes]]
 Put = Callable[[str, int, Pieces], None]
 """Receives a file: its path, its size and its pieces."""

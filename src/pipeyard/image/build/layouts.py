@@ -23,7 +23,7 @@ from pipeyard.oci import (
     media_types,
     parse_digest,
 )
-from pipeyard.registry.exchange import Document, Offer, Published, ResolvedImage
+from pipeyard.registry.exchange import Document, ImageOrigin, Offer, Published, ResolvedImage
 from pipeyard.registry.growing import GrowingBlob
 from pipeyard.registry.reference import Reference
 
@@ -150,6 +150,23 @@ class LayoutOrigin:
         if digest_of(data, descriptor.digest.partition(":")[0]) != descriptor.digest:
             raise DigestMismatch(f"{descriptor.digest} of {folder} has other content")
         return data
+
+
+class WithLayouts:
+    """An ImageOrigin: image layouts on disk, and what the build was given for all others."""
+
+    def __init__(self, others: ImageOrigin) -> None:
+        self._others = others
+        self._layouts = LayoutOrigin()
+
+    def resolve(self, reference: Reference, platform: Platform) -> ResolvedImage:
+        return self._of(reference).resolve(reference, platform)
+
+    def read(self, image: ResolvedImage, blob: Descriptor, start: int = 0) -> AbstractContextManager[BinaryIO]:
+        return self._of(image.reference).read(image, blob, start)
+
+    def _of(self, reference: Reference) -> ImageOrigin:
+        return self._layouts if reference.host == HOST else self._others
 
 
 def _path(folder: Path, descriptor: Descriptor) -> Path:

@@ -13,6 +13,7 @@ from pipeyard.image.build.nodes import FileTree
 
 _MAX_FILE = 10 << 20  # bytes; a larger passwd is an attack
 _FIELDS = 7  # of a line of passwd; a shorter line counts as if its last fields were empty
+_LARGEST = (1 << 31) - 1  # id of a user or group
 
 
 class Identity(Struct, frozen=True, kw_only=True):
@@ -26,10 +27,7 @@ def numeric(text: str) -> int | None:
     """A user or group that needs no file: a number, or root."""
     if text == "root":
         return 0
-    return int(text) if text.isascii() and text.isdigit() and int(text) < 1 << 31 else None
-
-
-_LARGEST = (1 << 31) - 1
+    return int(text) if text.isascii() and text.isdigit() and int(text) <= _LARGEST else None
 
 
 def needs_names(owner: str) -> bool:

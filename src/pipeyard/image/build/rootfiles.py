@@ -152,7 +152,7 @@ def _merged(image: BuiltPlatform) -> list[Entry]:
         path = entry.path.lstrip("/")
         if path not in found:
             found[path] = _kept(entry, spool)
-    return sorted(found.values(), key=lambda entry: (entry.kind == "hardlink", layer_order(entry)))
+    return sorted(found.values(), key=_parents_first)
 
 
 def _kept(entry: Entry, spool: BinaryIO) -> Entry:

@@ -176,11 +176,7 @@ class Runner:
         self._stop.check()
         why = f"exit code: {ended.status}"
         if ended.limit:
-            why = {
-                "memory": "it used more memory",
-                "processes": "it started more processes",
-                "seconds": "it took longer",
-            }[ended.limit] + " than its limit allows"
+            why = _LIMITS[ended.limit]
         raise BuildFailed(
             f"process {quoted(' '.join(run.arguments))} did not complete successfully: {why}",
             place=vertex.place,

@@ -10,7 +10,7 @@ from typing import BinaryIO, Protocol
 from msgspec import Struct
 
 from pipeyard.errors import InputError
-from pipeyard.oci import Descriptor, Digest, ImageConfig, ImageManifest, Platform
+from pipeyard.oci import Descriptor, Digest, ImageConfig, ImageManifest, Platform, digest_of
 from pipeyard.registry.growing import GrowingBlob
 from pipeyard.registry.reference import Reference
 
@@ -53,6 +53,11 @@ class Document(Struct, frozen=True, kw_only=True):
 
     media_type: str
     data: bytes
+
+
+def descriptor_of(document: Document) -> Descriptor:
+    """What names a document, without a platform."""
+    return Descriptor(media_type=document.media_type, digest=digest_of(document.data), size=len(document.data))
 
 
 class Published(Struct, frozen=True, kw_only=True):

@@ -24,7 +24,6 @@ from pipeyard.oci import (
     Platform,
     decode_config,
     decode_manifest,
-    digest_of,
     parse_platform,
 )
 from pipeyard.oci.platforms import native
@@ -33,7 +32,15 @@ from pipeyard.progress import Observer
 from pipeyard.registry.client.copying import Shelf
 from pipeyard.registry.client.shelves import StoreShelf
 from pipeyard.registry.credentials import Credential
-from pipeyard.registry.exchange import Destination, Document, ImageOrigin, Offer, Published, ResolvedImage
+from pipeyard.registry.exchange import (
+    Destination,
+    Document,
+    ImageOrigin,
+    Offer,
+    Published,
+    ResolvedImage,
+    descriptor_of,
+)
 from pipeyard.registry.reference import DEFAULT_HOST, Reference
 from pipeyard.registry.store import ContentStore
 from pipeyard.service.ecr import PRIVATE_HOST
@@ -180,8 +187,8 @@ class DockerEngine:
         return LocalImage(
             image=ResolvedImage(
                 reference=reference,
-                root=_described(root),
-                descriptor=_described(first),
+                root=descriptor_of(root),
+                descriptor=descriptor_of(first),
                 manifest=manifest,
                 config=config,
             ),
@@ -292,10 +299,6 @@ def docker_engine(images: Images, publish: str, epoch_s: int, stop: StopSignal) 
         own = held.enter_context(images.with_logins(logins))
         held.enter_context(images.store.lease())
         yield DockerEngine(own, publish, epoch_s, stop, logins)
-
-
-def _described(document: Document) -> Descriptor:
-    return Descriptor(media_type=document.media_type, digest=digest_of(document.data), size=len(document.data))
 
 
 def _lines(log: Log) -> tuple[Observer, Callable[[], None]]:

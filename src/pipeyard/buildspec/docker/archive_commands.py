@@ -1,10 +1,10 @@
 """`docker save`, `docker load` and `docker history`."""
 
-import io
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pipeyard.buildspec.docker.archives import familiar, read_archive, write_archive
+from pipeyard.buildspec.docker.archives import Writing, read_archive, write_archive
+from pipeyard.buildspec.docker.documents import familiar
 from pipeyard.buildspec.docker.engine import LocalImage
 from pipeyard.buildspec.docker.options import read_options
 from pipeyard.buildspec.docker.serving import Call, Channel, open_untrusted
@@ -36,7 +36,7 @@ def save(docker: "Docker", arguments: Sequence[str], call: Call, channel: Channe
         with path.open("xb") as out:
             write_archive(out, images)
     else:
-        write_archive(_ToChannel(channel), images)
+        write_archive(Writing(channel.out_bytes), images)
     return 0
 
 
@@ -79,18 +79,6 @@ def history(docker: "Docker", arguments: Sequence[str], call: Call, channel: Cha
         shown = created_by if found.on("no-trunc") else created_by[:45]
         channel.out(f"{name}\n" if found.on("quiet") else f"{name:<15}{shown:<48}{size}B\n")
     return 0
-
-
-class _ToChannel(io.RawIOBase):
-    """A tar that is printed."""
-
-    def __init__(self, channel: Channel) -> None:
-        super().__init__()
-        self._channel = channel
-
-    def write(self, data: Any) -> int:
-        self._channel.out_bytes(bytes(data))
-        return len(data)
 
 
 def _absolute(call: Call, path: str) -> str:

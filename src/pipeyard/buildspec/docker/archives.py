@@ -8,10 +8,11 @@ import io
 import json
 import shutil
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
+from pipeyard.buildspec.docker.documents import familiar
 from pipeyard.buildspec.docker.engine import LocalImage
 from pipeyard.errors import InputError, PipeyardError
 from pipeyard.oci import (
@@ -26,18 +27,15 @@ from pipeyard.oci import (
     parse_digest,
 )
 from pipeyard.registry.blobs import BlobStore
-from pipeyard.registry.exchange import Document, ResolvedImage
+from pipeyard.registry.exchange import Document, ResolvedImage, descriptor_of
 from pipeyard.registry.reference import DEFAULT_HOST, Reference, parse_reference
 
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
 _MOST_MEMBERS = 10_000
-_DOCUMENT = 16 << 20  # bytes
+_DOCUMENT = 16 << 20  # bytes of a manifest, a configuration or an index
 _REF_NAME, _IMAGE_NAME = "org.opencontainers.image.ref.name", "io.containerd.image.name"
-_DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
-_DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
-_LAYER, _GZIPPED = (
-    "application/vnd.docker.image.rootfs.diff.tar",
-    "application/vnd.docker.image.rootfs.diff.tar.gzip",
-)
 
 
 def write_archive(out: BinaryIO | io.RawIOBase, images: Sequence[tuple[LocalImage, Sequence[Reference]]]) -> None:
@@ -84,10 +82,6 @@ def write_archive(out: BinaryIO | io.RawIOBase, images: Sequence[tuple[LocalImag
             put(path, len(text), io.BytesIO(text))
 
 
-def familiar(name: Reference) -> str:
-    return name.repository.removeprefix("library/") if name.host == DEFAULT_HOST else name.name
-
-
 def read_archive(stream: BinaryIO, blobs: BlobStore) -> list[tuple[LocalImage, tuple[Reference, ...]]]:
     """The images of an archive, plain or gzipped; their blobs are kept in `blobs`. Raises PipeyardError."""
     try:
@@ -131,13 +125,13 @@ class _Archive:
             for path in entry["Layers"]:
                 with self._opened(path) as data:
                     zipped = data.read(2) == b"\x1f\x8b"
-                layers.append(self._kept(path, _GZIPPED if zipped else _LAYER))
-            config = Descriptor(media_type=_DOCKER_CONFIG, digest=digest_of(config_data), size=len(config_data))
-            made = ImageManifest(schema_version=2, media_type=_DOCKER_MANIFEST, config=config, layers=layers)
+                layers.append(self._kept(path, media_types.DOCKER_LAYER_GZIP if zipped else media_types.DOCKER_LAYER))
+            config = descriptor_of(Document(media_type=media_types.DOCKER_CONFIG, data=config_data))
+            made = ImageManifest(schema_version=2, media_type=media_types.DOCKER_MANIFEST, config=config, layers=layers)
             manifest_data = encode(made)
         else:
             for path in entry["Layers"]:
-                self._kept(path, _LAYER)
+                self._kept(path, media_types.DOCKER_LAYER)
         return self._loaded(manifest_data, config_data), names
 
     def of_index(self, entry: dict[str, Any]) -> tuple[LocalImage, tuple[Reference, ...]]:
@@ -159,13 +153,13 @@ class _Archive:
             with self._opened(name) as data:
                 if data.read(1) != b"{":
                     continue
-            data_of = self._bytes(name)
+            document = self._bytes(name)
             try:
-                found = decode_manifest(data_of)
+                found = decode_manifest(document)
             except PipeyardError:
                 continue
             if isinstance(found, ImageManifest) and found.config.digest == config_digest:
-                return data_of
+                return document
         return None
 
     def _loaded(self, manifest_data: bytes, config_data: bytes) -> LocalImage:
@@ -177,8 +171,9 @@ class _Archive:
         for layer in manifest.layers:
             if self._blobs.size(layer.digest) is None:
                 raise InputError(f"the archive lacks the layer {layer.digest}")
-        media_type = manifest.media_type or _DOCKER_MANIFEST
-        root = Descriptor(media_type=media_type, digest=digest_of(manifest_data), size=len(manifest_data))
+        media_type = manifest.media_type or media_types.DOCKER_MANIFEST
+        document = Document(media_type=media_type, data=manifest_data)
+        root = descriptor_of(document)
         name = Reference(DEFAULT_HOST, f"local/{root.digest.partition(':')[2]}", "latest")
         image = ResolvedImage(
             reference=name, root=root, descriptor=root, manifest=manifest, config=decode_config(config_data)
@@ -189,7 +184,7 @@ class _Archive:
 
         return LocalImage(
             image=image,
-            documents=(Document(media_type=media_type, data=manifest_data),),
+            documents=(document,),
             blobs=(manifest.config, *manifest.layers),
             open=opened,
         )
@@ -197,7 +192,7 @@ class _Archive:
     def _kept(self, path: str, media_type: str) -> Descriptor:
         expected = parse_digest(f"sha256:{path.removeprefix('blobs/sha256/')}") if path.startswith("blobs/") else None
         with self._opened(path) as data, self._blobs.writer() as out:
-            shutil.copyfileobj(data, _Writes(out.write), 1 << 20)
+            shutil.copyfileobj(data, Writing(out.write), 1 << 20)
             return out.commit(media_type, expected)
 
     def _bytes(self, name: str) -> bytes:
@@ -215,16 +210,17 @@ class _Archive:
             yield found  # type: ignore[misc]  # a binary stream in all but name
 
 
-class _Writes(io.RawIOBase):
+class Writing(io.RawIOBase):
     """A file of which only `write` is asked."""
 
-    def __init__(self, write: Any) -> None:
+    def __init__(self, write: Callable[[bytes], object]) -> None:
         super().__init__()
         self._write = write
 
-    def write(self, data: Any) -> int:
-        written: int = self._write(bytes(data))
-        return written
+    def write(self, data: "Buffer") -> int:
+        piece = bytes(data)
+        self._write(piece)
+        return len(piece)
 
 
 def _path(digest: str) -> str:

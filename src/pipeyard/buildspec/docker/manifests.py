@@ -15,10 +15,8 @@ from pipeyard.buildspec.docker.engine import LocalImage
 from pipeyard.errors import InputError, PipeyardError
 from pipeyard.oci import Descriptor, ImageIndex, decode_manifest, digest_of, encode, media_types
 from pipeyard.oci.documents import PlatformField
-from pipeyard.registry.exchange import Document, ResolvedImage
+from pipeyard.registry.exchange import Document, ResolvedImage, descriptor_of
 from pipeyard.registry.reference import Reference
-
-_DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 
 
 class Part(Struct, frozen=True, kw_only=True):
@@ -44,6 +42,7 @@ def parts_of(name: Reference, image: LocalImage) -> list[Part]:
 
 
 def annotated(part: Part, *, os: str = "", architecture: str = "", variant: str = "") -> Part:
+    """The part with what is given of its platform; what is empty stays as it was."""
     known = part.descriptor.platform or PlatformField(architecture="", os="")
     platform = structs.replace(
         known,
@@ -60,9 +59,9 @@ def joined(parts: Sequence[Part]) -> LocalImage:
         raise InputError("a list needs at least one image")
     members = {part.descriptor.digest: part.descriptor for part in parts}
     docker = all("vnd.docker" in each.media_type for each in members.values())
-    media_type = _DOCKER_LIST if docker else media_types.OCI_INDEX
+    media_type = media_types.DOCKER_LIST if docker else media_types.OCI_INDEX
     index = ImageIndex(schema_version=2, media_type=media_type, manifests=list(members.values()))
-    data = encode(index)
+    root = Document(media_type=media_type, data=encode(index))
     documents: dict[str, Document] = {}
     blobs: dict[str, Descriptor] = {}
     holders: dict[str, LocalImage] = {}
@@ -81,17 +80,16 @@ def joined(parts: Sequence[Part]) -> LocalImage:
     def opened(blob: Descriptor, start: int) -> AbstractContextManager[BinaryIO]:
         return holders[blob.digest].open(blob, start)
 
-    root = Descriptor(media_type=media_type, digest=digest_of(data), size=len(data))
     image = first.image
     return LocalImage(
         image=ResolvedImage(
             reference=image.reference,
-            root=root,
+            root=descriptor_of(root),
             descriptor=image.descriptor,
             manifest=image.manifest,
             config=image.config,
         ),
-        documents=(*documents.values(), Document(media_type=media_type, data=data)),
+        documents=(*documents.values(), root),
         blobs=tuple(blobs.values()),
         open=opened,
     )
@@ -113,12 +111,12 @@ def shown_tools(name: str, image: LocalImage) -> str:
         for member in document.manifests:
             text += f"  Name:      {name}@{member.digest}\n  MediaType: {member.media_type}\n"
             if member.platform is not None:
-                text += f"  Platform:  {platform_text(member.platform)}\n"
+                text += f"  Platform:  {_platform_text(member.platform)}\n"
             text += "             \n"
     return text
 
 
-def platform_text(platform: PlatformField) -> str:
+def _platform_text(platform: PlatformField) -> str:
     return "/".join(part for part in (platform.os, platform.architecture, platform.variant or "") if part)
 
 

@@ -18,8 +18,8 @@ from pipeyard.oci import (
     media_types,
 )
 from pipeyard.registry.choosing import choose
-from pipeyard.registry.client.origin import descriptor_of, no_image
-from pipeyard.registry.exchange import Destination, Document, Offer, Published
+from pipeyard.registry.client.origin import no_image
+from pipeyard.registry.exchange import Destination, Document, Offer, Published, descriptor_of
 from pipeyard.registry.reference import Reference
 
 _MAX_DEPTH = 4  # indexes within indexes, referrers of referrers

@@ -23,7 +23,7 @@ from pipeyard.registry.choosing import choose
 from pipeyard.registry.client.kept import keep_document, read_keeping, stored_document
 from pipeyard.registry.client.messages import SMALL
 from pipeyard.registry.client.repository import Repository
-from pipeyard.registry.exchange import Document, ResolvedImage, checked_config
+from pipeyard.registry.exchange import Document, ResolvedImage, checked_config, descriptor_of
 from pipeyard.registry.reference import Reference
 
 
@@ -117,7 +117,3 @@ class RemoteOrigin:
 def no_image(reference: Reference) -> InputError:
     """For a reference that names nothing."""
     return InputError(f"there is no image {reference}", hint=f"`pipeyard image ls {reference.name}` lists its tags")
-
-
-def descriptor_of(document: Document) -> Descriptor:
-    return Descriptor(media_type=document.media_type, digest=digest_of(document.data), size=len(document.data))

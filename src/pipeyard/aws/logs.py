@@ -1,7 +1,8 @@
 """CloudWatch Logs, as far as reading goes: what builds said. Source: Amazon CloudWatch Logs API Reference."""
 
 import re
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -12,7 +13,7 @@ from pipeyard.aws.pages import BadToken, page
 from pipeyard.aws.parts import Parts
 from pipeyard.aws.refusals import AwsError
 
-_MOST = 10_000
+_MOST = 10_000  # events of one answer
 _TERM = re.compile(r'(-)?(?:"((?:[^"\\]|\\.)*)"|(\S+))')
 
 
@@ -23,7 +24,7 @@ def get_log_events(parts: Parts, caller: Caller, request: dict[str, Any]) -> dic
     limit, token = request.get("limit", _MOST), request.get("nextToken", "")
     direction, _, text = token.partition("/")
     if token and (direction not in ("f", "b") or not text.isdigit()):
-        raise AwsError("InvalidParameterException", "The specified nextToken is invalid.")
+        raise _bad_token()
     at = int(text or 0)
     if direction == "f":
         chosen = [each for each in found if each.position >= at][:limit]
@@ -59,7 +60,7 @@ def filter_log_events(parts: Parts, caller: Caller, request: dict[str, Any]) -> 
     ordered = sorted(found(), key=lambda one: (one[1].at_ms, one[0], one[1].position))
     token = request.get("nextToken", "0")
     if not token.isdigit():
-        raise AwsError("InvalidParameterException", "The specified nextToken is invalid.")
+        raise _bad_token()
     start, limit = int(token), request.get("limit", _MOST)
     shown = list(islice(ordered, start, start + limit))
     return {
@@ -128,7 +129,11 @@ def _page(names: list[str], request: dict[str, Any]) -> tuple[list[str], str | N
     try:
         return page(names, str, request.get("nextToken"), request.get("limit", 50))
     except BadToken:
-        raise AwsError("InvalidParameterException", "The specified nextToken is invalid.") from None
+        raise _bad_token() from None
+
+
+def _bad_token() -> AwsError:
+    return AwsError("InvalidParameterException", "The specified nextToken is invalid.")
 
 
 def _group(request: dict[str, Any]) -> str:
@@ -158,7 +163,7 @@ def _in_time(event: Event, request: dict[str, Any]) -> bool:
     return bool(request.get("startTime", 0) <= event.at_ms < request.get("endTime", event.at_ms + 1))
 
 
-def _pattern(text: str) -> Any:
+def _pattern(text: str) -> Callable[[str], bool]:
     """Terms of an unstructured filter pattern: all have to occur, `?` makes them alternatives, `-` forbids one.
 
     Source: CloudWatch Logs User Guide, "Filter pattern syntax". Raises AwsError for JSON and column patterns.
@@ -184,6 +189,4 @@ def _pattern(text: str) -> Any:
 
 def _number_of(name: str) -> int:
     """The same in every process: ids of events are compared by whoever follows."""
-    import zlib
-
     return zlib.crc32(name.encode())

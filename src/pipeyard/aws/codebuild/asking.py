@@ -54,6 +54,7 @@ def asked_build(started: StartedBuild, settings: Settings) -> ProjectBuild:
 
 
 def refusal_of(error: PipeyardError) -> str:
+    """An error in one line of a document: its place, what is wrong, and the hint."""
     place = f"{error.place}: " if error.place else ""
     return f"{place}{error.message}" + (f" ({error.hint})" if error.hint else "")
 

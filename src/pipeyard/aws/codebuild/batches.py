@@ -9,7 +9,16 @@ from msgspec import Struct, structs
 
 from pipeyard.aws.arns import arn
 from pipeyard.aws.codebuild.asking import refusal_of
-from pipeyard.aws.codebuild.builds import BuildRecord, OfBatch, begin_build, stop_build
+from pipeyard.aws.codebuild.builds import (
+    BuildRecord,
+    OfBatch,
+    begin_build,
+    demand_own_artifacts,
+    overridden_environment,
+    overridden_source,
+    stop_build,
+)
+from pipeyard.aws.codebuild.phases import ended
 from pipeyard.aws.codebuild.projects import demand_project, hundred, invalid
 from pipeyard.aws.identities import Caller
 from pipeyard.aws.parts import BatchRunner, Parts, StartedBuild
@@ -20,7 +29,7 @@ from pipeyard.buildspec.model import BatchBuild
 from pipeyard.errors import PipeyardError, Stopped
 from pipeyard.threads import StopSignal
 
-_LOOK_S = 0.1
+_LOOK_S = 0.1  # between two looks at the builds
 _ONLY_BATCH = frozenset({"buildBatchConfigOverride", "reportBuildBatchStatusOverride", "buildTimeoutInMinutesOverride"})
 
 
@@ -37,9 +46,7 @@ def start_build_batch(parts: Parts, caller: Caller, request: dict[str, Any]) -> 
     with parts.records.changing():
         project = demand_project(parts, caller, request["projectName"])
         name = project.document["name"]
-        artifacts = request.get("artifactsOverride", project.document["artifacts"])
-        if artifacts["type"] == "CODEPIPELINE":
-            raise invalid("ArtifactsOverride must be set when using artifacts type CodePipelines")
+        demand_own_artifacts(request, project.document)
         batch_id = f"{name}:{parts.new_id()}"
         document = _begun(parts, caller, request, project.document, batch_id, project.batches + 1)
         numbered = structs.replace(project, batches=project.batches + 1)
@@ -157,14 +164,14 @@ class _Following:
         fast_fail: bool,
     ) -> bool:
         started: dict[str, str] = {}
-        ended: dict[str, rules.Verdict] = {}
+        verdicts: dict[str, rules.Verdict] = {}
         while True:
-            step = rules.advance(builds, frozenset(started), ended, fast_fail=fast_fail)
+            step = rules.advance(builds, frozenset(started), verdicts, fast_fail=fast_fail)
             for build in step.start:
                 begun = begin_build(self._parts, self._caller, self._request_for(build, resolved), self._of(build))
                 started[build.identifier] = begun["build"]["id"]
             if step.over:
-                return rules.batch_succeeded(builds, ended)
+                return rules.batch_succeeded(builds, verdicts)
             stop.wait(_LOOK_S)
             stop.check()
             for identifier, build_id in started.items():
@@ -177,7 +184,7 @@ class _Following:
                     "buildStatus": status,
                 }
                 if status != "IN_PROGRESS":
-                    ended[identifier] = "SUCCEEDED" if status == "SUCCEEDED" else "FAILED"
+                    verdicts[identifier] = "SUCCEEDED" if status == "SUCCEEDED" else "FAILED"
             _update(self._parts, self._caller.region, self._document["id"], {"buildGroups": list(groups.values())})
 
     def _request_for(self, build: BatchBuild, resolved: str) -> dict[str, Any]:
@@ -236,17 +243,6 @@ def _begun(
     parts: Parts, caller: Caller, request: dict[str, Any], project: dict[str, Any], batch_id: str, number: int
 ) -> dict[str, Any]:
     now_ms = parts.now_ms()
-    source = {**project["source"]}
-    for override, member in (
-        ("sourceTypeOverride", "type"),
-        ("sourceLocationOverride", "location"),
-        ("buildspecOverride", "buildspec"),
-    ):
-        if override in request:
-            source[member] = request[override]
-    environment = {**project["environment"]}
-    if "imageOverride" in request:
-        environment["image"] = request["imageOverride"]
     document = {
         "id": batch_id,
         "arn": arn("codebuild", caller.region, caller.account, f"build-batch/{batch_id}"),
@@ -260,14 +256,13 @@ def _begun(
                 "phaseType": "SUBMITTED",
                 "phaseStatus": "SUCCEEDED",
                 "startTime": now_ms,
-                "endTime": now_ms,
-                "durationInSeconds": 0,
+                **ended(now_ms, now_ms),
             },
             {"phaseType": "DOWNLOAD_BATCHSPEC", "startTime": now_ms},
         ],
-        "source": source,
+        "source": overridden_source(project, request),
         "artifacts": {"location": ""},
-        "environment": environment,
+        "environment": overridden_environment(project, request),
         "serviceRole": request.get("serviceRoleOverride", project["serviceRole"]),
         "buildTimeoutInMinutes": request.get("buildTimeoutInMinutesOverride", project["timeoutInMinutes"]),
         "queuedTimeoutInMinutes": request.get("queuedTimeoutInMinutesOverride", project["queuedTimeoutInMinutes"]),
@@ -286,27 +281,29 @@ def _closed(phases: list[dict[str, Any]], now_ms: int, status: str, message: str
     *before, last = phases
     if "endTime" in last:
         return phases
-    ended = {"phaseStatus": status, "endTime": now_ms, "durationInSeconds": (now_ms - last["startTime"]) // 1000}
     contexts = {"contexts": [{"statusCode": "CLIENT_ERROR", "message": message}]} if message else {}
-    return [*before, {**last, **ended, **contexts}]
+    return [*before, {**last, "phaseStatus": status, **ended(last["startTime"], now_ms), **contexts}]
 
 
 def _finish(parts: Parts, region: str, batch_id: str, status: str, message: str = "") -> None:
     record = parts.records.get(BatchRecord, region, batch_id)
     if record is None or record.document["complete"]:
         return
-    now_ms = parts.now_ms()
+    _update(parts, region, batch_id, _completed(record.document, parts.now_ms(), status, message))
+    parts.running.forget(batch_id)
+
+
+def _completed(document: dict[str, Any], now_ms: int, status: str, message: str) -> dict[str, Any]:
+    """What changes in a batch's document when it is over."""
     final = status if status in ("SUCCEEDED", "STOPPED") else "FAILED"
-    phases = _closed(record.document["phases"], now_ms, status, message)
-    changes = {
+    phases = _closed(document["phases"], now_ms, status, message)
+    return {
         "buildBatchStatus": status,
         "complete": True,
         "currentPhase": final,
         "endTime": now_ms,
         "phases": [*phases, {"phaseType": final, "startTime": now_ms}],
     }
-    _update(parts, region, batch_id, changes)
-    parts.running.forget(batch_id)
 
 
 def _update(parts: Parts, region: str, batch_id: str, changes: dict[str, Any]) -> None:
@@ -350,12 +347,5 @@ def end_batches_of(records: Records, server: str, now_ms: int) -> None:
     for region, name, record in records.everywhere(BatchRecord):
         if record.document["complete"] or record.server != server:
             continue
-        phases = _closed(record.document["phases"], now_ms, "FAULT", "the server that ran it has ended")
-        ended = {
-            "buildBatchStatus": "FAULT",
-            "complete": True,
-            "currentPhase": "FAILED",
-            "endTime": now_ms,
-            "phases": [*phases, {"phaseType": "FAILED", "startTime": now_ms}],
-        }
-        records.put(region, name, structs.replace(record, document={**record.document, **ended}))
+        over = _completed(record.document, now_ms, "FAULT", "the server that ran it has ended")
+        records.put(region, name, structs.replace(record, document={**record.document, **over}))

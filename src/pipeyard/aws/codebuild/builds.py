@@ -6,6 +6,7 @@ from typing import Any
 from msgspec import Struct, structs
 
 from pipeyard.aws.arns import arn
+from pipeyard.aws.codebuild.phases import ended
 from pipeyard.aws.codebuild.projects import ProjectRecord, demand_project, hundred, invalid
 from pipeyard.aws.identities import Caller
 from pipeyard.aws.parts import Parts, StartedBuild
@@ -116,7 +117,7 @@ def stop_build(parts: Parts, caller: Caller, request: dict[str, Any]) -> dict[st
     parts.running.stop(build_id)
     now_ms = parts.now_ms()
     phases = [
-        phase if "endTime" in phase else {**phase, "phaseStatus": "STOPPED", **_ended(phase["startTime"], now_ms)}
+        phase if "endTime" in phase else {**phase, "phaseStatus": "STOPPED", **ended(phase["startTime"], now_ms)}
         for phase in record.document["phases"]
     ]
     _update(
@@ -180,7 +181,7 @@ def _begun(parts: Parts, caller: Caller, request: dict[str, Any], record: Projec
     build_id = f"{project['name']}:{parts.new_id()}"
     now_ms = parts.now_ms()
     artifacts = request.get("artifactsOverride", project["artifacts"])
-    environment = _overridden(project["environment"], _ENVIRONMENT, request)
+    environment = overridden_environment(project, request)
     variables = {each["name"]: each for each in environment.get("environmentVariables", ())}
     variables |= {each["name"]: each for each in request.get("environmentVariablesOverride", ())}
     build = {
@@ -194,10 +195,10 @@ def _begun(parts: Parts, caller: Caller, request: dict[str, Any], record: Projec
         "sourceVersion": request.get("sourceVersion", project.get("sourceVersion")),
         "projectName": project["name"],
         "phases": [
-            {"phaseType": "SUBMITTED", "phaseStatus": "SUCCEEDED", "startTime": now_ms, **_ended(now_ms, now_ms)},
+            {"phaseType": "SUBMITTED", "phaseStatus": "SUCCEEDED", "startTime": now_ms, **ended(now_ms, now_ms)},
             {"phaseType": "QUEUED", "startTime": now_ms},
         ],
-        "source": _overridden(project["source"], _SOURCE, request),
+        "source": overridden_source(project, request),
         "artifacts": {"location": _artifact_location(caller, artifacts)},
         "logs": _logs(caller, request.get("logsConfigOverride", project.get("logsConfig", {})), build_id),
         "environment": {**environment, "environmentVariables": list(variables.values())},
@@ -227,8 +228,7 @@ def _demand_startable(parts: Parts, caller: Caller, record: ProjectRecord, reque
     """What the service refuses to start. Raises AwsError (InvalidInputException, AccountLimitExceededException)."""
     project = record.document
     source = request.get("sourceTypeOverride", project["source"]["type"])
-    if request.get("artifactsOverride", project["artifacts"])["type"] == "CODEPIPELINE":
-        raise invalid("ArtifactsOverride must be set when using artifacts type CodePipelines")
+    demand_own_artifacts(request, project)
     if source == "CODEPIPELINE":
         raise invalid("SourceTypeOverride must be set when using source type CodePipelines")
     if source == "NO_SOURCE" and not request.get("buildspecOverride", project["source"].get("buildspec")):
@@ -238,6 +238,12 @@ def _demand_startable(parts: Parts, caller: Caller, record: ProjectRecord, reque
         raise AwsError(
             "AccountLimitExceededException", f"Cannot have more than {limit} builds in queue for the project"
         )
+
+
+def demand_own_artifacts(request: dict[str, Any], project: dict[str, Any]) -> None:
+    """Raises AwsError (InvalidInputException) for artifacts that only a pipeline could keep."""
+    if request.get("artifactsOverride", project["artifacts"])["type"] == "CODEPIPELINE":
+        raise invalid("ArtifactsOverride must be set when using artifacts type CodePipelines")
 
 
 def _in_progress(parts: Parts, region: str, project: str) -> Iterable[bool]:
@@ -256,19 +262,19 @@ def end_builds_of(records: Records, server: str, now_ms: int) -> None:
             else {
                 **phase,
                 "phaseStatus": "FAULT",
-                **_ended(phase["startTime"], now_ms),
+                **ended(phase["startTime"], now_ms),
                 "contexts": [{"statusCode": "INTERNAL_SERVICE_ERROR", "message": "the server that ran it has ended"}],
             }
             for phase in record.document["phases"]
         ]
-        ended = {
+        over = {
             "buildStatus": "FAULT",
             "buildComplete": True,
             "currentPhase": "COMPLETED",
             "endTime": now_ms,
             "phases": [*phases, {"phaseType": "COMPLETED", "startTime": now_ms}],
         }
-        records.put(region, name, structs.replace(record, document={**record.document, **ended}))
+        records.put(region, name, structs.replace(record, document={**record.document, **over}))
 
 
 def _of_token(parts: Parts, caller: Caller, request: dict[str, Any]) -> dict[str, Any] | None:
@@ -282,6 +288,16 @@ def _of_token(parts: Parts, caller: Caller, request: dict[str, Any]) -> dict[str
                 raise invalid("The idempotency token was used with other parameters")
             return record.document
     return None
+
+
+def overridden_source(project: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]:
+    """The project's source with what a StartBuild or StartBuildBatch puts in its place."""
+    return _overridden(project["source"], _SOURCE, request)
+
+
+def overridden_environment(project: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]:
+    """Likewise of the environment; its variables are the project's."""
+    return _overridden(project["environment"], _ENVIRONMENT, request)
 
 
 def _overridden(declared: dict[str, Any], names: dict[str, str], request: dict[str, Any]) -> dict[str, Any]:
@@ -298,12 +314,11 @@ def _artifact_location(caller: Caller, artifacts: dict[str, Any]) -> str:
 def _without_runner(build: dict[str, Any], now_ms: int) -> dict[str, Any]:
     message = "this server was started without anything that runs builds"
     submitted, queued = build["phases"]
-    ended = _ended(build["startTime"], now_ms)
     provisioning = {
         "phaseType": "PROVISIONING",
         "phaseStatus": "FAILED",
         "startTime": now_ms,
-        **_ended(now_ms, now_ms),
+        **ended(now_ms, now_ms),
         "contexts": [{"statusCode": "INTERNAL_SERVICE_ERROR", "message": message}],
     }
     return {
@@ -313,7 +328,7 @@ def _without_runner(build: dict[str, Any], now_ms: int) -> dict[str, Any]:
         "endTime": now_ms,
         "phases": [
             submitted,
-            {**queued, "phaseStatus": "SUCCEEDED", **ended},
+            {**queued, "phaseStatus": "SUCCEEDED", **ended(build["startTime"], now_ms)},
             provisioning,
             {"phaseType": "COMPLETED", "startTime": now_ms},
         ],
@@ -329,10 +344,6 @@ def _update(parts: Parts, region: str, build_id: str, changes: dict[str, Any]) -
         parts.records.put(region, build_id, structs.replace(record, document={**record.document, **changes}))
     if changes.get("buildComplete"):
         parts.running.forget(build_id)
-
-
-def _ended(start_ms: int, end_ms: int) -> dict[str, int]:
-    return {"endTime": end_ms, "durationInSeconds": (end_ms - start_ms) // 1000}
 
 
 def _bare(asked: str) -> str:

@@ -53,12 +53,10 @@ class BuildCarrier:
         self._threads: set[threading.Thread] = set()
 
     def __call__(self, started: StartedBuild) -> Callable[[], None]:
-        stop = StopSignal(self._closing)
-        thread = threading.Thread(target=self._carry_out, args=(started, stop), name=started.build["id"])
-        with self._lock:
-            self._threads.add(thread)
-        thread.start()
-        return lambda: stop.stop("StopBuild")
+        def carry_out(stop: StopSignal) -> None:
+            _Carried(started, stop, self._now_ms, self._logs).run(self._settings, self._places, self._builds)
+
+        return self._in_thread(carry_out, started.build["id"], "StopBuild")
 
     def plan(self, started: StartedBuild, stop: StopSignal) -> BatchPlan:
         with workspace(self._settings.home, f"batch-{uuid.uuid4().hex}") as folder:
@@ -66,6 +64,10 @@ class BuildCarrier:
         return BatchPlan(batch=batch, resolved_version=fetched.resolved)
 
     def aside(self, work: Callable[[StopSignal], None], name: str) -> Callable[[], None]:
+        return self._in_thread(work, name, "StopBuildBatch")
+
+    def _in_thread(self, work: Callable[[StopSignal], None], name: str, reason: str) -> Callable[[], None]:
+        """Starts a thread that `close` waits for; gives what asks it to stop, for that reason."""
         stop = StopSignal(self._closing)
 
         def guarded() -> None:
@@ -80,7 +82,7 @@ class BuildCarrier:
         with self._lock:
             self._threads.add(thread)
         thread.start()
-        return lambda: stop.stop("StopBuildBatch")
+        return lambda: stop.stop(reason)
 
     def close(self) -> None:
         self._closing.stop("the server ends")
@@ -88,14 +90,6 @@ class BuildCarrier:
             threads = list(self._threads)
         for thread in threads:
             thread.join()
-
-    def _carry_out(self, started: StartedBuild, stop: StopSignal) -> None:
-        try:
-            _Carried(started, stop, self._now_ms, self._logs).run(self._settings, self._places, self._builds)
-        finally:
-            stop.detach()
-            with self._lock:
-                self._threads.discard(threading.current_thread())
 
 
 class _Carried:

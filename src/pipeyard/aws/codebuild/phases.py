@@ -8,6 +8,11 @@ PhaseStatus = Literal["SUCCEEDED", "FAILED", "FAULT", "TIMED_OUT", "STOPPED"]
 _RUNNING = ("INSTALL", "PRE_BUILD", "BUILD", "POST_BUILD")
 
 
+def ended(start_ms: int, end_ms: int) -> dict[str, int]:
+    """The members that a phase has once it has ended."""
+    return {"endTime": end_ms, "durationInSeconds": (end_ms - start_ms) // 1000}
+
+
 class PhaseList:
     """Not for two threads at once. Times are UTC milliseconds."""
 
@@ -37,8 +42,7 @@ class PhaseList:
         self._phases[-1] = {
             **last,
             "phaseStatus": status,
-            "endTime": now_ms,
-            "durationInSeconds": (now_ms - last["startTime"]) // 1000,
+            **ended(last["startTime"], now_ms),
             "contexts": contexts,
         }
 

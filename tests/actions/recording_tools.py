@@ -51,7 +51,9 @@ class RecordingTools(Struct):
         assert self.image is not None
         return structs.replace(self.image, repository=repository, tag=tag)
 
-    def fetch_object(self, request: ActionRequest, bucket: str, key: str, version: str, folder: Path) -> SourceObject:
+    def fetch_object(
+        self, request: ActionRequest, *, bucket: str, key: str, version: str, folder: Path
+    ) -> SourceObject:
         (folder / key).write_text(version)
         return self.object
 

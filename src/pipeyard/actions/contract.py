@@ -136,7 +136,9 @@ class Tools(Protocol):
         Raises InputError when there is none, RegistryError.
         """
 
-    def fetch_object(self, request: ActionRequest, bucket: str, key: str, version: str, folder: Path) -> SourceObject:
+    def fetch_object(
+        self, request: ActionRequest, *, bucket: str, key: str, version: str, folder: Path
+    ) -> SourceObject:
         """Writes an object's files into `folder`: of a ZIP what is in it, else the file. An empty version: the newest.
 
         Raises InputError when there is none.

@@ -44,7 +44,7 @@ class S3Source:
             key, version = version, ""
         folder = tools.workspace / "source"
         folder.mkdir()
-        found = tools.fetch_object(request, wanted.bucket, key, version, folder)
+        found = tools.fetch_object(request, bucket=wanted.bucket, key=key, version=version, folder=folder)
         tools.observe(StepOutput(request.action_execution_id, f"s3://{wanted.bucket}/{key} {found.etag}\n".encode()))
         revision = found.etag if found.version_id == "null" else found.version_id
         artifact = tools.artifacts.keep(

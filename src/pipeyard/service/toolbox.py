@@ -92,7 +92,9 @@ class Toolbox:
             self._images, reference, tag, request.source_revision, action=request.action, stop=self.stop
         )
 
-    def fetch_object(self, request: ActionRequest, bucket: str, key: str, version: str, folder: Path) -> SourceObject:
+    def fetch_object(
+        self, request: ActionRequest, *, bucket: str, key: str, version: str, folder: Path
+    ) -> SourceObject:
         from pipeyard.service.buckets import Buckets, copy_object
         from pipeyard.service.ecr import session_clients
 

@@ -27,6 +27,7 @@ from pipeyard.registry.server.access import EVERYTHING, Caller, Verify
 from pipeyard.registry.server.asgi import App
 from pipeyard.registry.server.serving import kept_secret
 from pipeyard.registry.store import ContentStore
+from pipeyard.service.workspaces import working
 from pipeyard.settings import Settings
 
 if TYPE_CHECKING:
@@ -130,6 +131,7 @@ def _carrier(
 ) -> BuildCarrier:
     lock = threading.Lock()
     held = lifetime.enter_context(ExitStack())  # left after the builds that use what it holds
+    held.enter_context(working(settings.home))
     found: list[ProjectBuilds] = []
 
     def builds() -> "ProjectBuilds":

@@ -230,10 +230,12 @@ class _Logins:
 def open_images(settings: Settings, environ: Mapping[str, str], store: ContentStore | None = None) -> Iterator[Images]:
     """Everything that builds and publishing need, for the block. `environ` says where credentials and proxies are."""
     from pipeyard.service.embedded import open_content_store
+    from pipeyard.service.workspaces import working
 
     lock = threading.Lock()  # guards opened
     opened: list[Registries] = []
     with ExitStack() as parts:
+        parts.enter_context(working(settings.home))
         if store is None:
             store = open_content_store(settings)
             parts.callback(store.close)

@@ -7,11 +7,9 @@ that nobody works, so that everything under `work` was left by the dead and goes
 import fcntl
 import os
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from shutil import rmtree
 
 from pipeyard.files import private_folder
 
@@ -35,8 +33,11 @@ def working(home: Path) -> Iterator[None]:
         else:
             left = _set_aside(home)
             fcntl.flock(descriptor, fcntl.LOCK_SH)
-            for folder in left:
-                rmtree(folder, ignore_errors=True)
+            if left:
+                from shutil import rmtree
+
+                for folder in left:
+                    rmtree(folder, ignore_errors=True)
         yield
     finally:
         os.close(descriptor)
@@ -46,7 +47,7 @@ def _set_aside(home: Path) -> list[Path]:
     """What may be removed, under names that nobody works in; one that was killed while it removed leaves them so."""
     work = home / "work"
     if work.is_dir() and any(work.iterdir()):
-        work.rename(home / f".work-{uuid.uuid4().hex}")
+        work.rename(home / f".work-{os.urandom(16).hex()}")
     before = time.time() - _TRIAL_S
     trials = [each for each in (home / "cache" / "sandbox").glob("trial-*") if each.stat().st_mtime < before]
     return [*home.glob(".work-*"), *trials]

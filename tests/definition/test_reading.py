@@ -248,3 +248,17 @@ def test_a_folder_without_a_definition_tells_where_beneath_it_there_are_some(tmp
     with pytest.raises(InputError) as refused:
         read(tmp_path)
     assert refused.value.hint == "beneath it there are app/cdk.out, infra/stacks/web.yaml"
+
+
+def test_a_folder_whose_terraform_is_only_in_subfolders_names_them(tmp_path: Path) -> None:
+    for place, text in (
+        ("live/prod/main.tf", 'module "pipeline" { source = "../../modules/delivery" }\n'),
+        ("modules/delivery/main.tf.json", '{"resource": {"aws_codepipeline": {"p": {}}}}'),
+        ("modules/network/main.tf", 'resource "aws_vpc" "v" {}\n'),
+        (".terraform/modules/p/main.tf", 'resource "aws_codepipeline" "p" {}\n'),
+    ):
+        (tmp_path / place).parent.mkdir(parents=True)
+        (tmp_path / place).write_text(text)
+    with pytest.raises(InputError, match="holds no pipeline definition") as refused:
+        read(tmp_path)
+    assert refused.value.hint == "beneath it there are live/prod, modules/delivery"

@@ -89,12 +89,23 @@ def _beneath(folder: Path) -> Iterator[str]:
             folders.clear()
             yield str(here.relative_to(folder))
             continue
+        modules = [here / file for file in files if _is_terraform(here / file)] if here != folder else []
+        if left > 0 and modules and (left := left - len(modules)) and any(map(_tells_of_pipelines, modules)):
+            yield str(here.relative_to(folder))
         for file in sorted(files):
             path = here / file
             if left <= 0:
                 return
             if path.suffix in _DOCUMENTS and (left := left - 1) and _declares(path):
                 yield str(path.relative_to(folder))
+
+
+def _tells_of_pipelines(path: Path) -> bool:
+    """Whether a file of Terraform has to do with pipelines: declares one, or calls a module that does by its name."""
+    try:
+        return b"pipeline" in path.read_bytes().lower()
+    except OSError:
+        return False
 
 
 def _read_terraform(path: Path, inputs: Inputs) -> Reading:

@@ -24,17 +24,29 @@ _OPTIONS = (
 
 
 def definition_inputs(function: Function) -> Function:
-    """PATH, --parameter, --var and --var-file; `inputs_from` takes what they give."""
+    """PATH, --parameter, --var and --var-file of a DefinitionCommand; `inputs_from` takes what they give."""
     for option in reversed(_OPTIONS):
         function = option(function)
     return function
 
 
+class DefinitionCommand(click.Command):
+    """A command whose `terraform_variables` hold --var and --var-file in the order given: the last one counts."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        given = list(args)
+        rest = super().parse_args(ctx, args)
+        values = {name: iter(ctx.params[name]) for name in ("terraform_variables", "variable_files")}
+        _, _, order = self.make_parser(ctx).parse_args(args=given)
+        ctx.params["terraform_variables"] = tuple(next(values[one.name]) for one in order if one.name in values)
+        del ctx.params["variable_files"]
+        return rest
+
+
 def inputs_from(
     settings: Settings,
     parameters: tuple[str, ...],
-    terraform_variables: tuple[str, ...],
-    variable_files: tuple[Path, ...],
+    terraform_variables: tuple[str | Path, ...],
     *,
     planning: bool = False,
 ) -> Inputs:
@@ -42,8 +54,10 @@ def inputs_from(
     folder = working_folder()
     return Inputs(
         parameters=pairs(parameters, "--parameter"),
-        variables=pairs(terraform_variables, "--var"),
-        variable_files=tuple(folder / file for file in variable_files),
+        variables=tuple(
+            folder / given if isinstance(given, Path) else next(iter(pairs((given,), "--var").items()))
+            for given in terraform_variables
+        ),
         environment={name: value for name, value in environment().items() if _is_terraforms(name)},
         account_id=settings.account_id,
         region=settings.region,

@@ -4,19 +4,18 @@ from pathlib import Path
 
 import click
 
-from pipeyard.cli.inputs import definition_inputs, inputs_from
+from pipeyard.cli.inputs import DefinitionCommand, definition_inputs, inputs_from
 from pipeyard.cli.start import settings_from, working_folder
 
 
-@click.command("migrate")
+@click.command("migrate", cls=DefinitionCommand)
 @definition_inputs
 @click.option("--source", "sources", multiple=True, metavar="FOLDER", help="Where the buildspec files are.")
 @click.option("--write", is_flag=True, help="Change the files; without it, they are only looked at.")
 def command(
     path: Path,
     parameters: tuple[str, ...],
-    terraform_variables: tuple[str, ...],
-    variable_files: tuple[Path, ...],
+    terraform_variables: tuple[str | Path, ...],
     sources: tuple[str, ...],
     write: bool,
 ) -> int:
@@ -31,7 +30,7 @@ def command(
     folders = [here / source for source in sources]
     beside = (here / path) if path.is_dir() else (here / path).parent
     folders += [beside, *_checkout(beside)]
-    found = migrate(read(path, inputs_from(settings, parameters, terraform_variables, variable_files)), folders, here)
+    found = migrate(read(path, inputs_from(settings, parameters, terraform_variables)), folders, here)
     for finding in found.findings:
         if finding.reasons:
             click.echo(f"{finding.place}: {finding.action} stays with CodeBuild:", err=True)

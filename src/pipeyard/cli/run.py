@@ -6,7 +6,7 @@ import click
 
 from pipeyard.cli.complaints import show_problems
 from pipeyard.cli.documents import write_json
-from pipeyard.cli.inputs import definition_inputs, inputs_from
+from pipeyard.cli.inputs import DefinitionCommand, definition_inputs, inputs_from
 from pipeyard.cli.options import approve_option, json_option, progress_option
 from pipeyard.cli.results import show_outcome, show_plan
 from pipeyard.cli.start import become_builder, environment, pairs, settings_from, stopped_by_signals, working_folder
@@ -16,7 +16,7 @@ from pipeyard.service.outcome import Outcome
 from pipeyard.service.preflight import RunRequest
 
 
-@click.command("run")
+@click.command("run", cls=DefinitionCommand)
 @definition_inputs
 @click.option("--pipeline", default="", metavar="NAME", help="Which pipeline, when the definition has several.")
 @click.option(
@@ -36,8 +36,7 @@ from pipeyard.service.preflight import RunRequest
 def command(
     path: Path,
     parameters: tuple[str, ...],
-    terraform_variables: tuple[str, ...],
-    variable_files: tuple[Path, ...],
+    terraform_variables: tuple[str | Path, ...],
     pipeline: str,
     sources: tuple[str, ...],
     variables: tuple[str, ...],
@@ -51,7 +50,7 @@ def command(
     """Run the pipeline that PATH declares: a CloudFormation template, a Terraform folder, a cdk.out, or a pipeline's
     JSON. PATH is a file or a folder."""
     settings = settings_from()
-    inputs = inputs_from(settings, parameters, terraform_variables, variable_files, planning=only_plan)
+    inputs = inputs_from(settings, parameters, terraform_variables, planning=only_plan)
     request = RunRequest(
         pipeline=pipeline,
         sources=pairs(sources, "--source"),

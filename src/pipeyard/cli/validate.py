@@ -8,20 +8,19 @@ from typing import Any
 import click
 
 from pipeyard.cli.complaints import show_problems
-from pipeyard.cli.inputs import definition_inputs, inputs_from
+from pipeyard.cli.inputs import DefinitionCommand, definition_inputs, inputs_from
 from pipeyard.cli.start import settings_from
 from pipeyard.errors import InputError, Place, Problem, counted
 
 
-@click.command("validate")
+@click.command("validate", cls=DefinitionCommand)
 @definition_inputs
 @click.option("--json", "as_json", is_flag=True, help="The problems as one JSON document on stdout.")
 @click.option("--sarif", "as_sarif", is_flag=True, help="The problems as SARIF 2.1.0 on stdout, for code scanning.")
 def command(
     path: Path,
     parameters: tuple[str, ...],
-    terraform_variables: tuple[str, ...],
-    variable_files: tuple[Path, ...],
+    terraform_variables: tuple[str | Path, ...],
     as_json: bool,
     as_sarif: bool,
 ) -> int:
@@ -30,7 +29,7 @@ def command(
     from pipeyard.definition.reading import read
     from pipeyard.definition.validate import in_order, validate
 
-    inputs = inputs_from(settings_from(), parameters, terraform_variables, variable_files, planning=True)
+    inputs = inputs_from(settings_from(), parameters, terraform_variables, planning=True)
     pipelines: list[str] = []
     try:
         reading = read(path, inputs)

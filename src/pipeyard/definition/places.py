@@ -35,14 +35,14 @@ class Places:
 class Inputs(Struct, frozen=True, kw_only=True):
     """What the user gives a definition beside its text.
 
-    `parameters` are CloudFormation's, `variables` Terraform's `--var`, `variable_files` its `--var-file`;
+    `parameters` are CloudFormation's; `variables` are Terraform's `--var` (name and text) and `--var-file` (a path) in
+    the order given, the last one counts;
     `environment` is where `TF_VAR_*` are looked up. `imports` are values for ImportValue, `ssm` for SSM parameters.
     With `planning`, what only a deployment can tell is no error where a pipeline needs it: text stands in for it.
     """
 
     parameters: Mapping[str, str] = {}
-    variables: Mapping[str, str] = {}
-    variable_files: tuple[Path, ...] = ()
+    variables: tuple[tuple[str, str] | Path, ...] = ()
     environment: Mapping[str, str] = {}
     account_id: str = "123456789012"
     region: str = "us-east-1"

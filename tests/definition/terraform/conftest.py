@@ -19,7 +19,7 @@ def write(tmp_path: Path) -> Write:
         for name, text in files.items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
+            path.write_text(text, encoding="utf-8", newline="")
         return folder
 
     return write_files

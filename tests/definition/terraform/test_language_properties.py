@@ -16,11 +16,10 @@ from pipeyard.definition.terraform.evaluation import evaluate
 from pipeyard.definition.terraform.expressions import parse_expression
 from pipeyard.definition.terraform.json_syntax import parse_json_body
 from pipeyard.definition.terraform.json_text import encode_json
-from pipeyard.definition.terraform.names import NO_LOCALS
+from pipeyard.definition.terraform.names import NO_LOCALS, NoScope
 from pipeyard.definition.terraform.numbers import number_text, parse_number, rounded
 from pipeyard.definition.terraform.plain import from_plain, to_plain
 from pipeyard.definition.terraform.syntax import Source
-from pipeyard.definition.terraform.variables import NoScope
 from pipeyard.definition.terraform.yaml_text import decode_yaml, encode_yaml
 from pipeyard.errors import InputError
 from tests.definition.terraform.samples import SOURCE_AND_BUILD

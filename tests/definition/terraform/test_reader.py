@@ -87,7 +87,7 @@ def test_account_and_region_come_from_the_inputs_unless_the_provider_names_its_r
         ({"terraform.tfvars": 'v = "tfvars"', "terraform.tfvars.json": '{"v": "json"}'}, Inputs(), "json"),
         ({"terraform.tfvars": 'v = "tfvars"', "a.auto.tfvars": 'v = "a"'}, Inputs(), "a"),
         ({"b.auto.tfvars.json": '{"v": "b"}', "a.auto.tfvars": 'v = "a"'}, Inputs(), "b"),
-        ({"a.auto.tfvars": 'v = "a"'}, Inputs(variables={"v": "flag"}), "flag"),
+        ({"a.auto.tfvars": 'v = "a"'}, Inputs(variables=(("v", "flag"),)), "flag"),
     ],
 )
 def test_the_value_of_a_variable_comes_from_the_highest_place_that_gives_one(
@@ -101,7 +101,7 @@ def test_a_file_of_variables_from_the_command_line_is_above_the_automatic_ones(r
     chosen = tmp_path / "prod.tfvars"
     chosen.write_text('v = "chosen"\n')
     main = 'variable "v" {}' + SMALL % "{ V = var.v }"
-    reading = read({"main.tf": main, "a.auto.tfvars": 'v = "a"'}, Inputs(variable_files=(chosen,)))
+    reading = read({"main.tf": main, "a.auto.tfvars": 'v = "a"'}, Inputs(variables=(chosen,)))
     assert configuration(reading) == {"V": "chosen"}
 
 
@@ -112,7 +112,7 @@ def test_a_variable_of_a_structured_type_is_given_as_an_expression(read: Read) -
     """
         + SMALL % '{ V = join(",", [for b in var.branches : "${b.name}:${b.tag}"]) }'
     )
-    inputs = Inputs(variables={"branches": '[{ name = "main" }, { name = "dev", tag = "edge" }]'})
+    inputs = Inputs(variables=(("branches", '[{ name = "main" }, { name = "dev", tag = "edge" }]'),))
     assert configuration(read({"main.tf": main}, inputs)) == {"V": "main:latest,dev:edge"}
 
 
@@ -167,7 +167,7 @@ def test_a_refused_value_is_a_problem_with_the_rules_own_words(read: Read) -> No
         + SMALL % '{ A = "x" }'
     )
     assert configuration(read({"main.tf": main})) == {"A": "x"}
-    (message,) = messages(read({"main.tf": main}, Inputs(variables={"env": "test"})))
+    (message,) = messages(read({"main.tf": main}, Inputs(variables=(("env", "test"),))))
     assert message == "variable env has an invalid value: env is dev or prod"
 
 
@@ -183,7 +183,7 @@ def test_a_misspelt_name_gets_a_suggestion_and_its_place(read: Read) -> None:
 
 
 def test_an_unknown_variable_on_the_command_line_is_refused(read: Read) -> None:
-    reading = read({"main.tf": 'variable "branch" {}' + SMALL % "{}"}, Inputs(variables={"brunch": "x"}))
+    reading = read({"main.tf": 'variable "branch" {}' + SMALL % "{}"}, Inputs(variables=(("brunch", "x"),)))
     (problem,) = reading.problems
     assert problem.place == Place("--var")
     assert "branch" in problem.hint

@@ -1,34 +1,20 @@
-"""Expressions beside what Terraform itself gave for them: type, value to the last digit, or that it refuses."""
+"""Expressions and small projects beside what Terraform itself gave for them: type, value, or that it refuses."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pipeyard.definition.places import Inputs
 from pipeyard.definition.terraform import evaluate_in
-from pipeyard.definition.terraform.numbers import number_text
-from pipeyard.definition.terraform.values import (
-    NUMBER,
-    Dynamic,
-    ListType,
-    MapType,
-    ObjectType,
-    Primitive,
-    SetType,
-    TupleType,
-    Type,
-    Value,
-    is_mapping,
-    is_sequence,
-)
+from pipeyard.definition.terraform.reader import open_module
+from pipeyard.definition.terraform.values import first_unknown
 from pipeyard.errors import InputError
+from tests.definition.terraform.conftest import Write
+from tests.definition.terraform.recorded import as_terraform_writes, exactly, record
 
-RECORD = json.loads(
-    Path(__file__).with_name("terraform-1.11.4.json").read_text(encoding="utf-8"),
-    parse_int=lambda digits: ("number", digits),
-    parse_float=lambda digits: ("number", digits),
-)
+RECORD = record("terraform-1.11.4.json")
+PROJECTS = record("projects-1.11.4.json")["cases"]
 
 
 @pytest.fixture(scope="module")
@@ -38,34 +24,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (made / name).parent.mkdir(exist_ok=True)
         (made / name).write_text(text, encoding="utf-8")
     return made
-
-
-def as_terraform_writes(kind: Type) -> Any:
-    match kind:
-        case Primitive():
-            return kind.name
-        case Dynamic():
-            return "dynamic"
-        case ListType():
-            return ["list", as_terraform_writes(kind.element)]
-        case SetType():
-            return ["set", as_terraform_writes(kind.element)]
-        case MapType():
-            return ["map", as_terraform_writes(kind.element)]
-        case TupleType():
-            return ["tuple", [as_terraform_writes(inner) for inner in kind.elements]]
-        case ObjectType():
-            return ["object", {name: as_terraform_writes(inner) for name, inner in kind.attributes}]
-
-
-def exactly(value: Value) -> Any:
-    if value.is_null:
-        return None
-    if is_sequence(value.type):
-        return [exactly(item) for item in value.items]
-    if is_mapping(value.type):
-        return {name: exactly(item) for name, item in value.entries.items()}
-    return ("number", number_text(value.raw)) if value.type == NUMBER else value.raw
 
 
 def answer(folder: Path, expression: str) -> dict[str, Any]:
@@ -82,3 +40,26 @@ def test_expressions_have_the_types_and_values_that_terraform_gives_them(folder:
     assert len(cases) > 200
     wrong = [(case, found) for case in cases if (found := answer(folder, case["expression"])) != case]
     assert wrong == []
+
+
+def outputs(folder: Path, case: dict[str, Any]) -> Any:
+    given = [folder / one if isinstance(one, str) else tuple(one) for one in case.get("variables", ())]
+    try:
+        inputs = Inputs(variables=tuple(given), environment=case.get("environment", {}))
+        module = open_module(folder, inputs, [])
+        for name in module.configuration.variables:
+            module.variable(name)
+        values = {name: module.output(name) for name in module.configuration.outputs}
+    except InputError:
+        return "refused"
+    return {
+        name: "unknown"
+        if first_unknown(value) is not None
+        else {"type": as_terraform_writes(value.type), "value": exactly(value)}
+        for name, value in values.items()
+    }
+
+
+@pytest.mark.parametrize("case", PROJECTS, ids=[case["name"].replace(" ", "-") for case in PROJECTS])
+def test_projects_have_the_outputs_that_terraform_plans_for_them(write: Write, case: dict[str, Any]) -> None:
+    assert outputs(write(case["files"]), case) == ("refused" if case.get("error") else case["outputs"])

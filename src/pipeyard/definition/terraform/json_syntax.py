@@ -39,13 +39,15 @@ class _Within(Source):
 def parse_json_body(text: str, file: str, kind: OneOf["configuration", "values"]) -> Body:
     """A `.tf.json` or `.tfvars.json` file. Raises InputError, placed."""
     document = parse_json(text.removeprefix("\ufeff"), file)
-    if not isinstance(document, Table):
-        raise InputError("the file must be a JSON object", place=document.place)
-    if kind == "values":
-        return _body(document, templates=False, nested=False)
+    tables = document.nodes if isinstance(document, Items) and kind == "configuration" else (document,)
     blocks: list[Block] = []
-    for name, node in _properties(document):
-        blocks += _labelled(name, (), _LABELS.get(name, 0), node)
+    for table in tables:
+        if not isinstance(table, Table):
+            raise InputError("the file must be a JSON object", place=table.place)
+        if kind == "values":
+            return _body(table, templates=False, nested=False)
+        for name, node in _properties(table):
+            blocks += _labelled(name, (), _LABELS.get(name, 0), node)
     return Body({}, tuple(blocks), _span(document))
 
 

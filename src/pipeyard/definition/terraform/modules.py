@@ -14,7 +14,7 @@ from pipeyard.definition.terraform.conversion import ConversionError, as_string,
 from pipeyard.definition.terraform.effort import TooMuch
 from pipeyard.definition.terraform.evaluation import evaluate
 from pipeyard.definition.terraform.locals import needed_first
-from pipeyard.definition.terraform.names import NO_LOCALS, Locals
+from pipeyard.definition.terraform.names import NO_LOCALS, Locals, NoScope
 from pipeyard.definition.terraform.project import CycleFault, Project
 from pipeyard.definition.terraform.providers import DEFAULT, passed_regions, provider_regions, region_of
 from pipeyard.definition.terraform.repetition import ONCE, Repetition, combined, counted, keyed
@@ -111,7 +111,7 @@ class Module:
             cause = Cause(f"variable {self.called(name)} has no value and no default", hint)
             return unknown(cause, of=constraint.type)
         if value is None and default is not None:
-            value = self.evaluate(default.value)
+            value = evaluate(default.value, NoScope(), NO_LOCALS)
             place = default.span.place
         assert value is not None
         try:

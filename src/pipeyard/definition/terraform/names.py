@@ -5,7 +5,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from pipeyard.definition.terraform.effort import Effort
+from pipeyard.definition.terraform.effort import Effort, ReferenceFault
 from pipeyard.definition.terraform.syntax import Span
 from pipeyard.definition.terraform.values import Value
 
@@ -23,6 +23,19 @@ class Scope(Protocol):
         """Raises InputError, with a place or without."""
 
 
+class NoScope:
+    """Around constants, as the default of a variable and files of values hold them: no references, no functions."""
+
+    def __init__(self) -> None:
+        self.effort = Effort()
+
+    def reference(self, root: str, names: list[str], span: Span) -> tuple[Value, int]:
+        raise ReferenceFault("variables and other references are not allowed here", place=span.place, hint=_COMPUTED)
+
+    def call(self, name: str, arguments: list[Value], span: Span) -> Value:
+        raise ReferenceFault("functions are not allowed here", place=span.place, hint=_COMPUTED)
+
+
 class Locals(Struct, frozen=True):
     """What an expression itself brings into scope: variables of `for`, and elements of splats."""
 
@@ -34,3 +47,4 @@ class Locals(Struct, frozen=True):
 
 
 NO_LOCALS = Locals()
+_COMPUTED = "a constant is expected; a local value is where something is computed"

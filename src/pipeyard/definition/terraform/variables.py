@@ -1,7 +1,7 @@
 """Values of the root module's variables, by Terraform's order of precedence.
 
 Source: Terraform language, "Variable Definition Precedence": environment, terraform.tfvars, terraform.tfvars.json,
-*.auto.tfvars in order of their names, then what the command line gives.
+*.auto.tfvars in order of their names, then what the command line gives, in its order.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,28 +9,14 @@ from pathlib import Path
 
 from pipeyard.definition.places import Inputs
 from pipeyard.definition.terraform.constraints import Constraint
-from pipeyard.definition.terraform.effort import Effort, ReferenceFault
 from pipeyard.definition.terraform.evaluation import evaluate
 from pipeyard.definition.terraform.expressions import parse_expression
-from pipeyard.definition.terraform.names import NO_LOCALS
-from pipeyard.definition.terraform.syntax import Attribute, Source, Span
+from pipeyard.definition.terraform.names import NO_LOCALS, NoScope
+from pipeyard.definition.terraform.syntax import Attribute, Source
 from pipeyard.definition.terraform.values import Dynamic, Primitive, Value, text
 from pipeyard.errors import InputError, Place, Problem
 
 Given = Callable[[str, Constraint], Value | None]
-
-
-class NoScope:
-    """Files of values hold constants: no references and no functions."""
-
-    def __init__(self) -> None:
-        self.effort = Effort()
-
-    def reference(self, root: str, names: list[str], span: Span) -> tuple[Value, int]:
-        raise ReferenceFault("variables and other references are not allowed here", place=span.place)
-
-    def call(self, name: str, arguments: list[Value], span: Span) -> Value:
-        raise ReferenceFault("functions are not allowed here", place=span.place)
 
 
 def root_values(
@@ -42,43 +28,40 @@ def root_values(
     """
     from pipeyard.definition.declaration import suggestion
 
-    attributes: dict[str, Attribute] = {}
-    for path, chosen in _files(folder, inputs):
-        for name, attribute in _read(path, shown(path)).items():
-            if name in declared:
-                attributes[name] = attribute
-            elif chosen:
-                problems.append(
-                    Problem(
-                        "warning",
-                        f"variable {name} is not declared",
-                        attribute.span.place,
-                        suggestion(name, declared),
-                        "undeclared-variable",
-                    )
-                )
-    for name in inputs.variables:
+    chosen: dict[str, Attribute | str] = {}
+    for one in (*_files(folder), *inputs.variables):
+        if isinstance(one, Path):
+            for name, attribute in _read(one, shown(one)).items():
+                if name in declared:
+                    chosen[name] = attribute
+                    continue
+                message, hint = f"variable {name} is not declared", suggestion(name, declared)
+                problems.append(Problem("warning", message, attribute.span.place, hint, "undeclared-variable"))
+            continue
+        name, written = one
         if name not in declared:
             known = ", ".join(sorted(declared))
             hint = suggestion(name, declared) or (f"the variables are {known}" if known else "it declares no variables")
             raise InputError(f"the configuration has no variable {name}", place=Place("--var"), hint=hint)
+        chosen[name] = written
 
     def given(name: str, constraint: Constraint) -> Value | None:
-        if name in inputs.variables:
-            return _from_text(inputs.variables[name], constraint, Place("--var"), name)
-        if name in attributes:
-            return evaluate(attributes[name].value, NoScope(), NO_LOCALS)
+        found = chosen.get(name)
+        if isinstance(found, Attribute):
+            return evaluate(found.value, NoScope(), NO_LOCALS)
+        if found is not None:
+            return _from_text(found, constraint, Place("--var"), name)
         named = inputs.environment.get(f"TF_VAR_{name}")
         return None if named is None else _from_text(named, constraint, Place("environment"), f"TF_VAR_{name}")
 
     return given
 
 
-def _files(folder: Path, inputs: Inputs) -> list[tuple[Path, bool]]:
-    """Files in rising precedence, and whether a name in one that nobody declared is worth a word."""
+def _files(folder: Path) -> list[Path]:
+    """Files that are read without being asked for, in rising precedence."""
     automatic = sorted(path for path in folder.iterdir() if path.name.endswith((".auto.tfvars", ".auto.tfvars.json")))
     found = [path for name in ("terraform.tfvars", "terraform.tfvars.json") if (path := folder / name).is_file()]
-    return [(path, True) for path in (*found, *automatic, *inputs.variable_files)]
+    return [*found, *automatic]
 
 
 def _read(path: Path, file: str) -> Mapping[str, Attribute]:

@@ -203,3 +203,19 @@ def test_the_command_line_plans_and_validates_without_parameters_and_does_not_ru
     refused = run(template.parent, "run", "template.yaml")
     assert refused.returncode == 2
     assert "error[unknown-value]" in refused.stderr
+
+
+@pytest.mark.parametrize("unknown", ["role", "store"])
+def test_what_is_written_and_not_known_is_not_said_to_be_missing(tmp_path: Path, unknown: str) -> None:
+    value = "!ImportValue shared"
+    role, bucket = (value, "artifacts") if unknown == "role" else ("arn:aws:iam::123456789012:role/p", value)
+    path = tmp_path / "template.yaml"
+    written = f"      RoleArn: {role}\n      ArtifactStore: {{Type: S3, Location: {bucket}}}\n      Stages:\n"
+    text = TEMPLATE.replace("      Stages:\n", written).replace("!GetAtt Network.Outputs.Service", "service")
+    path.write_text(text.replace('!FindInMap [Accounts, !Ref "AWS::AccountId", Cluster]', "definitions.json"))
+    known = {"App": "a", "Connection": "c", "Token": "t", "Minutes": "5", "Branches": "main", "Stage": "prod"}
+    reading = read(path, Inputs(parameters=known, ssm={"/app/repository": "r"}))
+    assert reading.definition is not None, reading.problems
+    assert reading.definition.pipelines[0].role_arn == (None if unknown == "role" else role)
+    rules = {problem.rule for problem in validate(reading.definition, reading.places)}
+    assert rules.isdisjoint({"role-missing", "artifact-store-missing"})

@@ -703,7 +703,7 @@ def test_a_misspelt_variable_is_told_with_what_there_is() -> None:
 def test_an_unknown_provider_is_told_with_those_that_exist() -> None:
     (problem,) = problems(lambda p: build(p)["actionTypeId"].update(provider="ECRBuildPublish"))
     assert problem.message == "action Image has the unknown provider ECRBuildPublish"
-    assert problem.hint == "did you mean ECRBuildAndPublish?; there are CodeBuild, ECRBuildAndPublish"
+    assert problem.hint == "did you mean ECRBuildAndPublish? There are CodeBuild, ECRBuildAndPublish"
 
 
 def test_a_provider_that_only_the_cloud_has_is_a_warning_where_others_can_be_carried_out() -> None:

@@ -257,6 +257,7 @@ class _Builder:
                 continue
             attribute, annotation, _ = known[wire]
             if _is_left_to_the_cloud(wire, child, self.spell):
+                self.notes.places[(*keys, wire)] = child.place  # written, although nothing here needs it
                 if self.notes.planning and annotation == str | None and isinstance(child, Unknown):
                     values[attribute] = child.text or None
                 continue

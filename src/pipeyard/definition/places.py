@@ -27,6 +27,10 @@ class Places:
                 return place
         return Place(self._file)
 
+    def __contains__(self, keys: Keys) -> bool:
+        """Whether the value is written in the user's files, also where it is not known and so not in the model."""
+        return keys in self._places
+
     def items(self) -> Iterable[tuple[Keys, Place]]:
         """Every value that has a place of its own."""
         return self._places.items()

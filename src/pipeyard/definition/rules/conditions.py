@@ -9,7 +9,7 @@ from pipeyard.definition.declaration import suggestion
 from pipeyard.definition.model import Condition, FailureConditions, PipelineDeclaration, RuleDeclaration
 from pipeyard.definition.places import Keys
 from pipeyard.definition.rules.configuration import value_complaint
-from pipeyard.definition.rules.findings import Findings, listed
+from pipeyard.definition.rules.findings import Findings, joined_hint, listed
 from pipeyard.definition.rules.provider import FREE, NEEDED, SWITCH, Setting
 from pipeyard.definition.rules.structure import NAME
 
@@ -111,7 +111,7 @@ def _rule(rule: RuleDeclaration, keys: Keys, findings: Findings) -> None:
             "condition-rule",
             (*keys, "ruleTypeId", "provider"),
             f"rule {rule.name} has the unknown provider {provider}",
-            hint=f"{closest}; {there}" if closest else there,
+            hint=joined_hint(closest, there),
         )
         return
     kind = rule.rule_type_id

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from pipeyard.definition.declaration import suggestion
 from pipeyard.definition.model import ActionDeclaration, ActionTypeId, PipelineDeclaration
 from pipeyard.definition.places import Keys
-from pipeyard.definition.rules.findings import Findings, listed
+from pipeyard.definition.rules.findings import Findings, joined_hint, listed
 from pipeyard.definition.rules.flow import steps
 from pipeyard.definition.rules.provider import Setting
 from pipeyard.definition.rules.providers import PROVIDERS, provider_of
@@ -65,7 +65,7 @@ def _unknown(type_id: ActionTypeId, implemented: Collection[ActionTypeId] | None
     every = sorted({provider for _, _, provider in known})
     closest = suggestion(type_id.provider, every)
     there = f"there are {listed(names)}" if names else f"there are {listed(every)}"
-    return f"the unknown provider {type_id.provider}", f"{closest}; {there}" if closest else there
+    return f"the unknown provider {type_id.provider}", joined_hint(closest, there)
 
 
 def _settings(action: ActionDeclaration, keys: Keys, findings: Findings) -> None:

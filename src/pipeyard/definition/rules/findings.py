@@ -61,6 +61,10 @@ class Findings:
         self.root = root
         self.problems: list[Problem] = []
 
+    def is_written(self, keys: Keys) -> bool:
+        """Whether the pipeline's text has the value, known or not."""
+        return (*self.root, *keys) in self.places
+
     def error(self, rule: str, keys: Keys, message: str, *, hint: str = "") -> None:
         self.problems.append(Problem("error", message, self.places[(*self.root, *keys)], hint, rule))
 
@@ -70,3 +74,12 @@ class Findings:
 
 def listed(words: Iterable[str]) -> str:
     return ", ".join(words)
+
+
+def joined_hint(suggested: str, known: str) -> str:
+    """A suggestion and then what there is, as sentences; either may be empty."""
+    if not suggested:
+        return known
+    if suggested.endswith("?"):
+        return f"{suggested} {known[:1].upper()}{known[1:]}"
+    return f"{suggested}; {known}"

@@ -48,7 +48,7 @@ def _name(what: str, name: str, keys: Keys, findings: Findings) -> None:
 
 
 def _stores(pipeline: PipelineDeclaration, findings: Findings) -> None:
-    if pipeline.role_arn is None:
+    if pipeline.role_arn is None and not findings.is_written(("roleArn",)):
         findings.warning(
             "role-missing", (), f"pipeline {pipeline.name} has no role; the service needs one, this machine does not"
         )
@@ -56,7 +56,8 @@ def _stores(pipeline: PipelineDeclaration, findings: Findings) -> None:
         findings.error(
             "artifact-store-choice", ("artifactStores",), "a pipeline has artifactStore or artifactStores, not both"
         )
-    if not pipeline.artifact_store and not pipeline.artifact_stores:
+    stores = (("artifactStore",), ("artifactStores",))
+    if not pipeline.artifact_store and not pipeline.artifact_stores and not any(map(findings.is_written, stores)):
         findings.warning(
             "artifact-store-missing",
             (),

@@ -17,7 +17,7 @@ from pipeyard.definition.expressions import (
 )
 from pipeyard.definition.model import ActionDeclaration, PipelineDeclaration, RuleDeclaration
 from pipeyard.definition.places import Keys
-from pipeyard.definition.rules.findings import Findings, listed
+from pipeyard.definition.rules.findings import Findings, joined_hint, listed
 from pipeyard.definition.rules.flow import Step, rule_steps, steps
 from pipeyard.definition.rules.providers import provider_of
 from pipeyard.errors import InputError
@@ -161,4 +161,4 @@ def _complaint(
         return "which no action puts out", f"action {owner.action.name} (namespace {name}) puts out no variables"
     closest = suggestion(variable, known)
     what = f"action {owner.action.name} (namespace {name}) puts out {listed(known)}"
-    return "which no action puts out", f"{closest}; {what}" if closest else what
+    return "which no action puts out", joined_hint(closest, what)

@@ -89,3 +89,14 @@ def test_a_project_that_cannot_be_carried_over_leaves_the_file_and_exits_with_1(
     answer = yard.command("migrate", file, "--write", code=1)
     assert "--target has no counterpart in ECRBuildAndPublish" in answer.err
     assert (answer.out, file.read_text()) == ("", pair.text)
+
+
+def test_a_definition_that_lacks_a_value_is_told_which_and_how_to_give_it(yard: Yard) -> None:
+    file = yard.folder / "pipeline.yaml"
+    declared = "Repository: {Type: String, Default: team/app}"
+    (text,) = (pair.text for pair in PAIRS if declared in pair.text)
+    file.write_text(text.replace(declared, "Repository: {Type: String}").replace("app-pipeline", "!Ref Repository"))
+    answer = yard.command("migrate", file, code=2)
+    assert "give it with --parameter Repository=" in answer.err
+    assert "run pipeyard validate" not in answer.err, "which asks for no parameters"
+    assert answer.out == ""

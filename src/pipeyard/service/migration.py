@@ -13,7 +13,7 @@ from pipeyard.definition.migrate.edits import diff
 from pipeyard.definition.migrate.script import COMMIT, Pushed, understand
 from pipeyard.definition.model import ActionDeclaration, CodeBuildProject, PipelineDeclaration
 from pipeyard.definition.places import Reading
-from pipeyard.errors import InputError, PipeyardError, Place
+from pipeyard.errors import InputError, InvalidDefinition, PipeyardError, Place, counted
 
 _NAMESPACE = "SourceVariables"
 
@@ -38,10 +38,11 @@ class Migration(Struct, frozen=True, kw_only=True):
 def migrate(reading: Reading, sources: Sequence[Path], folder: Path) -> Migration:
     """`sources` are folders in which a project's buildspec file is looked for, in order; names count from `folder`.
 
-    Raises InputError when the definition could not be read.
+    Raises InvalidDefinition, with every problem, when the definition could not be read.
     """
     if reading.definition is None:
-        raise InputError("the definition has errors", place=reading.places[()], hint="run pipeyard validate")
+        count = sum(problem.severity == "error" for problem in reading.problems)
+        raise InvalidDefinition(f"the definition has {counted(count, 'error')}", reading.problems)
     definition = reading.definition
     findings: list[Finding] = []
     texts: dict[Path, str] = {}

@@ -50,6 +50,17 @@ def test_an_image_is_pushed_under_all_its_names_and_can_be_a_base_from_there(she
         assert {"f", "g"} <= set(tar.getnames())
 
 
+def test_a_quiet_build_prints_the_digest_alone(shell: Shell) -> None:
+    shell.write("Dockerfile", "FROM scratch\nLABEL a=b\n")
+    told = shell.build("-t", "app:1")
+    quiet = shell.build("-t", "app:1", "-q")
+    assert (told.code, quiet.code) == (0, 0), told.err + quiet.err
+    digest = told.out.decode().split()[-1]
+    assert digest.startswith("sha256:")
+    assert told.out.decode() == f"app:1\n{digest}\n"
+    assert (quiet.out.decode(), quiet.err) == (f"{digest}\n", type(quiet.err)())
+
+
 def test_several_platforms_are_pushed_as_one_index(shell: Shell, registry: str) -> None:
     shell.write("Dockerfile", "FROM scratch\nARG TARGETARCH\nCOPY $TARGETARCH /arch\n")
     shell.write("amd64", "amd64")

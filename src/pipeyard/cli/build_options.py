@@ -42,7 +42,7 @@ BUILD_OPTIONS = (
     Option("--check", "check_only", help="Check the Dockerfile and build nothing.", is_flag=True),
     Option("--call", "call", help="The same with `check`.", choices=("build", "check"), default="build"),
     Option("--progress", "progress", help="On stderr.", choices=tuple(PROGRESS), default="auto"),
-    Option("-q --quiet", "quiet", help="No progress.", is_flag=True),
+    Option("-q --quiet", "quiet", help="No progress, and of the result the digest alone.", is_flag=True),
     Option("--metadata-file", "metadata_file", "FILE", "Write what was built, as JSON."),
     Option("--iidfile", "iidfile", "FILE", "Write the image's id."),
     *REGISTRY_OPTIONS,

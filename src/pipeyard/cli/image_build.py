@@ -291,7 +291,7 @@ def _tell(options: dict[str, Any], outputs: Sequence[Output], built: "Built") ->
         if options["metadata_file"]:
             names = [*options["tags"], *(name for output in outputs for name in output.names)]
             write_metadata(built, names, working_folder() / options["metadata_file"])
-    for published in built.published:
+    for published in () if options["quiet"] else built.published:  # as Docker's: ID=$(... -q .)
         for reference in published.references:
             _print(reference, to_stderr=to_stderr)
     _print(built.digest, to_stderr=to_stderr)

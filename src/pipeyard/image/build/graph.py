@@ -5,6 +5,8 @@ the client, a git commit, a download). What it does, `operation`, defines it tog
 only describe it and are in no key.
 """
 
+from collections.abc import Container
+
 from msgspec import Struct
 
 from pipeyard.errors import Place, Problem
@@ -124,6 +126,9 @@ class Vertex(Struct, frozen=True, kw_only=True):
     step: bool = True  # shown to people as a step of the Dockerfile
 
 
+FILE_SYSTEMS = (Scratch, BaseImage, CopyFiles, MakeFolder, RunCommand)
+
+
 class Graph(Struct, frozen=True, kw_only=True):
     """`target` is the file system of the image; `config` is the image's, but for its root file system and times.
 
@@ -139,5 +144,26 @@ class Graph(Struct, frozen=True, kw_only=True):
     epoch_s: int | None = None  # SOURCE_DATE_EPOCH of the Dockerfile's own arguments
     problems: tuple[Problem, ...] = ()
 
+    def chain(self, number: int) -> list[int]:
+        """The vertices whose layers make up a file system, the lowest first."""
+        found = [number]
+        while self.vertices[number].inputs and isinstance(self.vertices[number].operation, FILE_SYSTEMS):
+            number = self.vertices[number].inputs[0]
+            found.append(number)
+        return found[::-1]
 
-FILE_SYSTEMS = (Scratch, BaseImage, CopyFiles, MakeFolder, RunCommand)
+    def reachable(self) -> set[int]:
+        """The target, and everything that it is made of."""
+        return self.needed(frozenset())
+
+    def needed(self, known: Container[int]) -> set[int]:
+        """What the target needs when the results of some vertices are `known`: of these, only what they stand on."""
+        found: set[int] = set()
+        waiting = [self.target]
+        while waiting:
+            number = waiting.pop()
+            if number not in found:
+                found.add(number)
+                inputs = self.vertices[number].inputs
+                waiting += inputs[:1] if number in known else inputs
+        return found

@@ -91,42 +91,22 @@ class Solver:
         self._keys = StepKeys(graph, sources, settings, reread=self._may_be_known)
         self._hits: dict[int, Record] = {}
         self._systems: dict[int, FileSystem] = {}
-        self._image_chain = set(self._chain(graph.target))
-        self._packed = self._reachable() if pack_all else self._image_chain
+        self._image_chain = set(graph.chain(graph.target))
+        self._packed = graph.reachable() if pack_all else self._image_chain
         self._needed: set[int] = set()
         self._seen: set[int] = set()  # layers that a RUN or a copy from the stage will look at
         self.steps = 0
         self.cached = 0
 
-    # ------------------------------------------------------------ structure
-
-    def _chain(self, vertex: int) -> list[int]:
-        """The vertices whose layers make up a file system, the lowest first."""
-        found = [vertex]
-        while self._vertices[vertex].inputs and isinstance(self._vertices[vertex].operation, FILE_SYSTEMS):
-            vertex = self._vertices[vertex].inputs[0]
-            found.append(vertex)
-        return found[::-1]
-
     def solve(self, workers: Crew, count: int) -> FileSystem:
         """The target's file system; layers of the image are being packed. Raises the first failure."""
-        for number in sorted(self._reachable()):
+        for number in sorted(self._graph.reachable()):
             self._look_up(number)
-        self._mark(self._graph.target)
+        self._needed = self._graph.needed(self._hits)
         self._mark_seen()
         self._run(workers, count)
         self._later.release()
         return self._systems[self._graph.target]
-
-    def _reachable(self) -> set[int]:
-        found: set[int] = set()
-        waiting = [self._graph.target]
-        while waiting:
-            vertex = waiting.pop()
-            if vertex not in found:
-                found.add(vertex)
-                waiting += self._vertices[vertex].inputs
-        return found
 
     # ------------------------------------------------------------ keys
 
@@ -167,28 +147,16 @@ class Solver:
 
     # ------------------------------------------------------------ what must be done
 
-    def _mark(self, number: int) -> None:
-        if number in self._needed:
-            return
-        self._needed.add(number)
-        inputs = self._vertices[number].inputs
-        if not inputs:
-            return
-        self._mark(inputs[0])
-        if number not in self._hits:
-            for other in inputs[1:]:
-                self._mark(other)
-
     def _mark_seen(self) -> None:
         for number in self._needed:
             vertex = self._vertices[number]
             if number in self._hits or not vertex.inputs:
                 continue
             if isinstance(vertex.operation, RunCommand):
-                self._seen.update(self._chain(vertex.inputs[0]))
+                self._seen.update(self._graph.chain(vertex.inputs[0]))
             for other in vertex.inputs[1:]:
                 if isinstance(self._vertices[other].operation, FILE_SYSTEMS):
-                    self._seen.update(self._chain(other))
+                    self._seen.update(self._graph.chain(other))
 
     def _run(self, workers: Crew, count: int) -> None:
         """Starts what is ready until everything is done; every failure ends the loop."""

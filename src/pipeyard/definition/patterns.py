@@ -1,8 +1,8 @@
 """Regular expressions of RE2, searched in time proportional to the text.
 
 Terraform's are Go's `regexp`, which reads RE2's syntax; the library here is RE2 itself. CloudFormation's are Java's,
-most of which RE2 reads as well. Two differences are Go's:
-no `\\C`, and an empty match that touches the match before it is none. Source: RE2, "Syntax"; Go, package regexp.
+most of which RE2 reads as well. Two differences are Go's: no `\\C`, and an empty match that touches the match before
+it is none. Source: RE2, "Syntax"; Go, package regexp.
 """
 
 import re

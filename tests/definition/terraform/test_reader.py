@@ -195,7 +195,8 @@ def test_locals_that_need_each_other_are_reported_as_the_chain(read: Read) -> No
     assert "local.a needs local.b needs local.c needs local.a" in message
 
 
-def test_dynamic_blocks_make_stages_and_actions(read: Read) -> None:
+@pytest.mark.parametrize("iterator", ["each_stage", "self"])  # any name will do
+def test_dynamic_blocks_make_stages_and_actions(read: Read, iterator: str) -> None:
     main = """
       variable "stages" {
         default = [
@@ -226,7 +227,7 @@ def test_dynamic_blocks_make_stages_and_actions(read: Read) -> None:
         }
       }
     """
-    (stage,) = only_pipeline(read({"main.tf": main})).stages
+    (stage,) = only_pipeline(read({"main.tf": main.replace("each_stage", iterator)})).stages
     assert [(one.name, one.configuration["ProjectName"]) for one in stage.actions] == [
         ("Build-api", "one"),
         ("Build-web", "two"),

@@ -1,4 +1,8 @@
-"""What a template looks up elsewhere: in its mappings, in other stacks, in macros of the service."""
+"""What a template looks up elsewhere: in its mappings, in other stacks, in macros of the service.
+
+Each function has the value of the intrinsic function of its name; `place` is the function's. They raise InputError.
+Source: CloudFormation Template Reference, "Intrinsic function reference".
+"""
 
 from pipeyard.definition.cloudformation.computing import Values, arguments, because, placed
 from pipeyard.definition.declaration import suggestion

@@ -1,4 +1,7 @@
-"""Fn::Sub and Fn::Join: text that is put together, also of parts that only a deployment knows."""
+"""Fn::Sub and Fn::Join: text that is put together, also of parts that only a deployment knows.
+
+Source: CloudFormation Template Reference, "Fn::Sub" and "Fn::Join".
+"""
 
 from collections.abc import Mapping
 

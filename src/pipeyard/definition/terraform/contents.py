@@ -99,7 +99,7 @@ class Contents(Struct, frozen=True):
         if not is_sequence(collection.type) and not is_mapping(collection.type):
             raise InputError("for_each of a dynamic block needs a list, set or map", place=each.span.place)
         for key, value in elements(collection):
-            local = self.local.naming(**{name: object_of({"key": key, "value": value})})
+            local = self.local.naming({name: object_of({"key": key, "value": value})})
             yield Contents(self.module, content.body, self.repetition, local)
 
 

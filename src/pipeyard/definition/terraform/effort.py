@@ -28,10 +28,6 @@ class Effort:
         self.steps = MAX_STEPS
         self.left = self.steps
 
-    @property
-    def spent(self) -> bool:
-        return self.left < 0
-
     def spend(self, steps: int, place: Place | None = None) -> None:
         """Raises TooMuch when there were not as many left."""
         self.left -= steps

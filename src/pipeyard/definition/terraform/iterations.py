@@ -36,7 +36,7 @@ def for_expression(node: For, scope: Scope, local: Locals) -> Value:
     results: list[Value] = []
     entries: dict[str, list[Value]] = {}
     for key, item in elements(collection):
-        inner = _iteration(node.key, node.value, key, item, local)
+        inner = local.naming(_names(node, key, item))
         if node.condition is not None:
             wanted = condition(node.condition, scope, inner)
             if wanted.is_unknown:
@@ -73,7 +73,7 @@ def template_for(node: TemplateFor, scope: Scope, local: Locals) -> Value:
         return unknown(*collection.chain, of=STRING)
     pieces: list[str] = []
     for key, item in elements(collection):
-        value = evaluate(node.body, scope, _iteration(node.key, node.value, key, item, local))
+        value = evaluate(node.body, scope, local.naming(_names(node, key, item)))
         if value.is_unknown:
             return value
         pieces.append(value.raw)
@@ -126,8 +126,5 @@ def _iterable(node: Expression, scope: Scope, local: Locals) -> Value:
     return value
 
 
-def _iteration(key_name: str, value_name: str, key: Value, item: Value, local: Locals) -> Locals:
-    names = {value_name: item}
-    if key_name:
-        names[key_name] = key
-    return Locals({**local.names, **names}, local.elements)
+def _names(node: For | TemplateFor, key: Value, item: Value) -> dict[str, Value]:
+    return {**({node.key: key} if node.key else {}), node.value: item}

@@ -42,7 +42,8 @@ class Locals(Struct, frozen=True):
     names: Mapping[str, Value] = {}
     elements: tuple[Value, ...] = ()
 
-    def naming(self, **names: Value) -> "Locals":
+    def naming(self, names: Mapping[str, Value]) -> "Locals":
+        """With further variables, which go before those of the same name."""
         return Locals({**self.names, **names}, self.elements)
 
 

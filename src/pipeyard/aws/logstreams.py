@@ -80,14 +80,13 @@ class LogStreams:
     def size(self, region: str, group: str, stream: str) -> int:
         return self._path(region, group, stream).stat().st_size
 
-    def events(self, region: str, group: str, stream: str, start: int = 0) -> Iterator[Event]:
-        """From a position on. Raises KeyError when there is no such stream."""
+    def events(self, region: str, group: str, stream: str) -> Iterator[Event]:
+        """In their order. Raises KeyError when there is no such stream."""
         path = self._path(region, group, stream)
         if not path.is_file():
             raise KeyError(stream)
-        position = start
+        position = 0
         with path.open("rb") as lines:
-            lines.seek(start)
             for line in lines:
                 if not line.endswith(b"\n"):  # the writer is at it
                     return

@@ -7,11 +7,6 @@ from pipeyard.errors import InputError
 if TYPE_CHECKING:
     from pipeyard.image.build import Limits
 
-NAMES = (
-    "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss", "rtprio",
-    "rttime", "sigpending", "stack",
-)  # fmt: skip
-
 
 def limits_of(memory: str, shared_memory: str, ulimits: tuple[str, ...]) -> "Limits":
     """Raises InputError."""
@@ -34,10 +29,12 @@ def _size(option: str, text: str) -> int:
 
 
 def _ulimit(text: str) -> tuple[str, tuple[int, int]]:
+    from pipeyard.image.sandbox.ulimits import ULIMITS
+
     name, _, values = text.partition("=")
     soft, colon, hard = values.partition(":")
-    if name not in NAMES:
-        raise InputError(f"--ulimit {text!r} has no known name", hint=f"known are {', '.join(NAMES)}")
+    if name not in ULIMITS:
+        raise InputError(f"--ulimit {text!r} has no known name", hint=f"known are {', '.join(sorted(ULIMITS))}")
     try:
         first, second = int(soft), int(hard if colon else soft)
     except ValueError as error:

@@ -17,6 +17,7 @@ def write_id(built: "Built", file: Path) -> None:
 
 
 def write_metadata(built: "Built", names: Sequence[str], file: Path) -> None:
+    """What was built, as JSON in buildx's names; the provenance of several platforms has each one's in its key."""
     import msgspec
 
     from pipeyard.image.build.attestations import PROVENANCE

@@ -122,7 +122,7 @@ def _allowed(texts: tuple[str, ...]) -> frozenset[str]:
     return found
 
 
-def _compression(outputs: Sequence[Output]) -> 'Literal["gzip", "zstd"] | None':
+def _compression(outputs: Sequence[Output]) -> Literal["gzip", "zstd"] | None:
     return next((output.compression for output in outputs if output.compression), None)
 
 

@@ -9,12 +9,11 @@ from pipeyard.aws.identities import Caller
 from pipeyard.aws.parts import Parts
 from pipeyard.aws.refusals import AwsError
 from pipeyard.errors import DigestMismatch, RegistryError
-from pipeyard.oci import Digest
+from pipeyard.oci import Digest, media_types
 from pipeyard.registry.uploads import Uploads
 
 _DIGEST = re.compile(r"sha256:[a-f0-9]{64}")
 _PART_BYTES = 20 << 20  # what InitiateLayerUpload tells clients to send at once
-_MEDIA_TYPE = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 
 
 def batch_check_layer_availability(parts: Parts, caller: Caller, request: dict[str, Any]) -> dict[str, Any]:
@@ -31,7 +30,7 @@ def batch_check_layer_availability(parts: Parts, caller: Caller, request: dict[s
                 "layerDigest": digest,
                 "layerAvailability": "UNAVAILABLE" if size is None else "AVAILABLE",
                 "layerSize": size,
-                "mediaType": None if size is None else _MEDIA_TYPE,
+                "mediaType": None if size is None else media_types.DOCKER_LAYER_GZIP,
             }
         )
     return {"layers": layers, "failures": failures}

@@ -1,4 +1,4 @@
-"""`docker save`, `docker load` and `docker history`."""
+"""`docker save`, `docker load` and `docker history`. Source: docs.docker.com, "docker CLI reference"."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING

@@ -1,15 +1,13 @@
 """The engine as the rest of pipeyard uses it: requests in, executions carried out, views back."""
 
-import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Literal, Self, TypeVar
+from typing import Literal, Self
 
 from pipeyard.definition.model import Definition, PipelineDeclaration
 from pipeyard.engine.bench import WorkBench
-from pipeyard.engine.commands import AskApproval, StartAction, StartRule, StopAction, StopRule
-from pipeyard.engine.debug_points import debug_point
+from pipeyard.engine.commands import AskApproval
 from pipeyard.engine.driver import Driver
 from pipeyard.engine.events import (
     ApprovalAnswered,
@@ -22,29 +20,23 @@ from pipeyard.engine.events import (
     SourceOverride,
     StageRetryRequested,
     StopRequested,
-    TimerFired,
     TransitionDisabled,
     TransitionEnabled,
 )
+from pipeyard.engine.pump import LOOK_S, Pump
 from pipeyard.engine.redaction import redacted
 from pipeyard.engine.refusals import awaiting_approval, refusal
-from pipeyard.engine.roll import HEARTBEAT_S, Roll
+from pipeyard.engine.roll import Roll
 from pipeyard.engine.state import PipelineState
-from pipeyard.engine.store import Applied, ExecutionRecord, Pending, Store
+from pipeyard.engine.store import Applied, ExecutionRecord, Store
 from pipeyard.engine.views import ExecutionView, execution_view
 from pipeyard.engine.work import Evaluate, Perform, no_rules
 from pipeyard.errors import InputError
 from pipeyard.threads import Stop, StopSignal
 
-LOOK_S = 0.1  # how often a process looks for what others have stored
-DEAD_S = 1.0  # how often it looks for dead executors, and whether its running work is still wanted
 DRAIN_S = 30.0  # how long work that was told to end may take to do so
 
-DIED = "the process that ran it ended before it was done"
 CLOSED = "the process that runs it ends"
-
-log = logging.getLogger(__name__)
-Answer = TypeVar("Answer")
 
 
 class Refused(InputError):
@@ -94,23 +86,31 @@ class Engine:
         self._new_id = new_id
         self._driver = driver
         self._roll = roll
-        self._notify = notify
         self._lives_on = lives_on
-        self._nudge = threading.Event()
-        self._closing = threading.Event()
         self._changed = threading.Condition()  # guards nothing: it only says that this process has stored something
         self._bench = WorkBench(store, perform, evaluate, now_ms, self._wake) if perform is not None else None
-        self._pump: threading.Thread | None = None
-        self._failure: BaseException | None = None
+        self._pump: Pump | None = None
+        if driver is not None and roll is not None and self._bench is not None:
+            self._pump = Pump(
+                store,
+                driver=driver,
+                roll=roll,
+                bench=self._bench,
+                executor=self.executor,
+                now_ms=now_ms,
+                lives_on=lives_on,
+                notify=notify,
+                apply=self._store,
+                end=self._stop_quietly,
+                stored=self._wake,
+            )
 
     # -- lifetime ---------------------------------------------------------------------------------------------------
 
     def __enter__(self) -> Self:
-        if self._driver is None or self._roll is None or self._bench is None:
-            return self
-        self._roll.join(self.executor)
-        self._pump = threading.Thread(target=self._run_pump, name="engine", daemon=True)
-        self._pump.start()
+        if self._roll is not None and self._pump is not None:
+            self._roll.join(self.executor)
+            self._pump.start()
         return self
 
     def __exit__(
@@ -124,12 +124,10 @@ class Engine:
             self._bench.close(CLOSED)
             self.store.disown(self.executor)
         finally:
-            self._closing.set()
-            self._nudge.set()
-            self._pump.join()
+            self._pump.close()
             self._bench.close(CLOSED)
             drained = self._bench.drain(DRAIN_S)
-            if self._failure is None:
+            if self._pump.failure is None:
                 self._driver.close()
         # Work that did not obey may still be at it: then the roll names us until the process ends.
         if drained:
@@ -279,8 +277,8 @@ class Engine:
         shown: ExecutionView | None = None
         stopped = False
         while True:
-            if self._failure is not None:
-                raise self._failure
+            if self._pump is not None and self._pump.failure is not None:
+                raise self._pump.failure
             record = self._record(execution_id)
             view = execution_view(record, self.store.declaration(record))
             if watch is not None and view != shown:
@@ -333,83 +331,7 @@ class Engine:
         return None if self._lives_on or self._driver is None else self.executor
 
     def _wake(self) -> None:
-        self._nudge.set()
+        if self._pump is not None:
+            self._pump.nudge()
         with self._changed:
             self._changed.notify_all()
-
-    def _run_pump(self) -> None:
-        assert self._roll is not None
-        assert self._driver is not None
-        assert self._bench is not None
-        try:
-            # Here and not in __enter__: the durable engine takes a second to start, and others have things to do.
-            self._driver.open(self._bench, self.executor, listens=self._lives_on)
-        except BaseException as error:  # noqa: BLE001 - raised again where somebody waits
-            self._failure = error
-            if self._lives_on:
-                log.error("nothing can be carried out here: %s", error)
-            self._wake()
-            return
-        slow_at = beat_at = 0
-        while not self._closing.is_set():
-            self._nudge.clear()
-            now = self._now_ms()
-            try:
-                if now >= beat_at:
-                    self._roll.beat()
-                    beat_at = now + int(HEARTBEAT_S * 1000)
-                if now >= slow_at:
-                    self._bury()
-                    slow_at = now + int(DEAD_S * 1000)
-                self._stop_unwanted()
-                self._fire_timers()
-                for pending in self.store.unconfirmed(self.executor, anybodys=self._lives_on):
-                    self._carry_out(pending)
-            except Exception:
-                # The thread's boundary: a database that is away for a while comes back.
-                log.warning("the engine could not look for work; it tries again", exc_info=True)
-                self._closing.wait(1.0)
-            self._nudge.wait(LOOK_S)
-
-    def _carry_out(self, pending: Pending) -> None:
-        assert self._driver is not None
-        assert self._bench is not None
-        match pending.command:
-            case StartAction() | StartRule() as command:
-                debug_point("dispatch:before-submit")
-                self._driver.submit(command.id, queued=pending.executor is None)
-                debug_point("dispatch:after-submit")
-            case StopAction() as command:
-                self._bench.stop(f"{command.action_execution_id}:start", command.reason)
-            case StopRule() as command:
-                self._bench.stop(f"{command.rule_execution_id}:start", command.reason)
-            case AskApproval() as command:
-                self._notify(pending.pipeline, command)
-            case _:
-                pass  # timers are looked at by their time
-        self.store.confirm(pending.command.id)
-
-    def _stop_unwanted(self) -> None:
-        """Ends work here that somebody, perhaps in another process, has ended in the state."""
-        assert self._bench is not None
-        here = self._bench.running()
-        for command_id in set(here) - self.store.outstanding(here):
-            self._bench.stop(command_id, "nobody waits for it any more")
-
-    def _fire_timers(self) -> None:
-        now = self._now_ms()
-        for pending in self.store.due(now):
-            if pending.executor == self.executor or (pending.executor is None and self._lives_on):
-                timer = pending.command.id.removesuffix(":timer")
-                self._store(pending.pipeline, TimerFired(at_ms=now, timer=timer))
-                self.store.confirm(pending.command.id)
-
-    def _bury(self) -> None:
-        """Stops what belonged to dead processes, and recovers what they had in hand of what is anybody's."""
-        assert self._roll is not None
-        assert self._driver is not None
-        for executor in self._roll.dead():
-            for execution_id in self.store.owned(executor):
-                self._stop_quietly(execution_id, DIED)
-            self.store.disown(executor)
-            self._driver.recover(executor)

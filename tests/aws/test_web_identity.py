@@ -105,6 +105,8 @@ def test_every_other_token_is_refused(federated: Yard) -> None:
         "no token": "not a token at all",
         "an unknown key": KEY.token(good, kid="two"),
         "without an end": KEY.token({**good, "exp": None}),
+        "with an end that is no number": KEY.token({**good, "exp": float("nan")}),
+        "without any end": KEY.token({**good, "exp": float("inf")}),
     }
     for reason, token in wrong.items():
         with pytest.raises(ClientError) as error:

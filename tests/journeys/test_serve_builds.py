@@ -169,7 +169,7 @@ def test_a_build_that_is_stopped_ends_with_all_its_processes_and_a_killed_server
         first = codebuild.start_build(projectName="app")["build"]
         until(lambda: "begun" in lines(server, first), "the first command")
         assert codebuild.stop_build(id=first["id"])["build"]["buildStatus"] == "STOPPED"
-        until(lambda: not _sleepers(), "the end of the processes")
+        until(lambda: not sleepers(), "the end of the processes")
         second = codebuild.start_build(projectName="app")["build"]
         until(lambda: "begun" in lines(server, second), "the first command")
         os.kill(server.process.pid, signal.SIGKILL)
@@ -178,7 +178,7 @@ def test_a_build_that_is_stopped_ends_with_all_its_processes_and_a_killed_server
         build = server.client("codebuild").batch_get_builds(ids=[second["id"]])["builds"][0]
         assert (build["buildStatus"], build["buildComplete"]) == ("FAULT", True)
         assert dict(phases(build))["BUILD"] == "FAULT"
-    until(lambda: not _sleepers(), "the end of the killed server's build")
+    until(lambda: not sleepers(), "the end of the killed server's build")
 
 
 def test_projects_for_pipelines_are_not_started_alone(yard: Yard) -> None:
@@ -244,11 +244,11 @@ def test_the_aws_command_line_starts_a_build_and_follows_its_log(yard: Yard) -> 
         assert [each["message"] for each in log["events"]][-1] == "from the command line"
 
 
-def _sleepers() -> list[str]:
+def sleepers(seconds: str = "4321") -> list[str]:
     found = []
     for process in Path("/proc").iterdir():
         try:
-            if process.name.isdigit() and b"sleep\0004321" in (process / "cmdline").read_bytes():
+            if process.name.isdigit() and f"sleep\0{seconds}".encode() in (process / "cmdline").read_bytes():
                 found.append(process.name)
         except OSError:
             continue

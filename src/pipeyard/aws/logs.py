@@ -14,6 +14,7 @@ from pipeyard.aws.parts import Parts
 from pipeyard.aws.refusals import AwsError
 
 _MOST = 10_000  # events of one answer
+_POSITION = re.compile(r"[0-9]{1,18}")
 _TERM = re.compile(r'(-)?(?:"((?:[^"\\]|\\.)*)"|(\S+))')
 
 
@@ -23,7 +24,7 @@ def get_log_events(parts: Parts, caller: Caller, request: dict[str, Any]) -> dic
     found = [each for each in _events(parts, caller, group, stream) if _in_time(each, request)]
     limit, token = request.get("limit", _MOST), request.get("nextToken", "")
     direction, _, text = token.partition("/")
-    if token and (direction not in ("f", "b") or not text.isdigit()):
+    if token and (direction not in ("f", "b") or not _POSITION.fullmatch(text)):
         raise _bad_token()
     at = int(text or 0)
     if direction == "f":
@@ -59,7 +60,7 @@ def filter_log_events(parts: Parts, caller: Caller, request: dict[str, Any]) -> 
 
     ordered = sorted(found(), key=lambda one: (one[1].at_ms, one[0], one[1].position))
     token = request.get("nextToken", "0")
-    if not token.isdigit():
+    if not _POSITION.fullmatch(token):
         raise _bad_token()
     start, limit = int(token), request.get("limit", _MOST)
     shown = list(islice(ordered, start, start + limit))

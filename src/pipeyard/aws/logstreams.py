@@ -3,6 +3,7 @@
 A line of a stream's file is `MILLISECONDS text`. One writer for a stream; any number of readers, also elsewhere.
 """
 
+import hashlib
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from msgspec import Struct
 from pipeyard.plain_lines import printable
 
 _ENDING = ".log"
+_MAX_NAME = 240  # bytes of a file's name, without its ending
 
 
 class Event(Struct, frozen=True):
@@ -100,4 +102,8 @@ class LogStreams:
 
 
 def _safe(name: str) -> str:
-    return quote(name, safe="").replace(".", "%2E")
+    """A file's name; one that is too long for a file is cut, and listed as cut."""
+    quoted = quote(name, safe="", errors="surrogatepass").replace(".", "%2E")
+    if len(quoted) <= _MAX_NAME:
+        return quoted
+    return f"{quoted[:150]}~{hashlib.sha256(quoted.encode()).hexdigest()}"

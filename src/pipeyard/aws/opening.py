@@ -4,15 +4,15 @@ import hmac
 import secrets
 import threading
 import uuid
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from pipeyard.aws.codebuild.batches import end_batches_of
-from pipeyard.aws.codebuild.builds import end_builds_of
+from pipeyard.aws.codebuild.batches import BatchRecord, end_batches_of
+from pipeyard.aws.codebuild.builds import BuildRecord, end_builds_of
 from pipeyard.aws.codebuild.carrying import BuildCarrier
 from pipeyard.aws.codebuild.projects import project_named
 from pipeyard.aws.endpoint import respond
@@ -25,14 +25,18 @@ from pipeyard.aws.records import Records
 from pipeyard.aws.running import RunningBuilds
 from pipeyard.registry.server.access import EVERYTHING, Caller, Verify
 from pipeyard.registry.server.asgi import App
-from pipeyard.registry.server.serving import kept_secret
+from pipeyard.registry.server.serving import kept_secret, repeated
 from pipeyard.registry.store import ContentStore
 from pipeyard.service.workspaces import working
 from pipeyard.settings import Settings
 
 if TYPE_CHECKING:
     from pipeyard.engine import Engine
+    from pipeyard.engine.roll import Roll
     from pipeyard.service.project_builds import ProjectBuilds
+
+
+_WATCH_S = 1.0
 
 
 class Opened(Struct, frozen=True, kw_only=True):
@@ -69,6 +73,7 @@ def open_endpoint(
     lifetime.callback(records.close)
     logs = LogStreams(folder / "logs", store.now_ms)
     engine, server = _engine_once(settings, store, lifetime), ""
+    roll: Roll | None = None
     batches: BatchRunner | None = None
     if environ is not None:
         from pipeyard.service.executions import carried_out
@@ -76,10 +81,13 @@ def open_endpoint(
         engine = lifetime.enter_context(
             carried_out(settings, environ, store, projects=lambda name: project_named(records, name, settings.region))
         )
-        server = _joined(settings, records, store, lifetime)
+        roll, server = _joined(settings, lifetime)
+        _end_those_of_the_dead(roll, records, store)
         run_build = batches = _carrier(settings, environ, store, logs, lifetime)
     running = RunningBuilds()
     lifetime.callback(running.stop_all)
+    if roll is not None:
+        lifetime.enter_context(_watching(roll, running, records, store))
     parts = Parts(
         account=settings.account_id,
         region=settings.region,
@@ -113,17 +121,38 @@ def open_endpoint(
     )
 
 
-def _joined(settings: Settings, records: Records, store: ContentStore, lifetime: ExitStack) -> str:
-    """This process among the servers of the home; the builds of those that died are told to be over."""
+def _joined(settings: Settings, lifetime: ExitStack) -> "tuple[Roll, str]":
+    """This process among the servers of the home."""
     from pipeyard.engine.roll import LockedRoll
 
     roll, server = LockedRoll(settings.home / "aws" / "servers"), str(uuid.uuid4())
     roll.join(server)
     lifetime.callback(lambda: roll.leave(work_remains=False))
+    return roll, server
+
+
+def _end_those_of_the_dead(roll: "Roll", records: Records, store: ContentStore) -> None:
+    """The builds of servers that died are told to be over."""
     for dead in roll.dead():
         end_builds_of(records, dead, store.now_ms())
         end_batches_of(records, dead, store.now_ms())
-    return server
+
+
+@contextmanager
+def _watching(roll: "Roll", running: RunningBuilds, records: Records, store: ContentStore) -> Iterator[None]:
+    """The other servers of the home, for the block: one may die, and one may be told to stop a build of ours."""
+
+    def over(region: str, name: str) -> bool:
+        build = records.get(BuildRecord, region, name)
+        batch = records.get(BatchRecord, region, name) if build is None else None
+        return bool(build and build.document["buildComplete"]) or bool(batch and batch.document["complete"])
+
+    def look() -> None:
+        running.stop_those(over)
+        _end_those_of_the_dead(roll, records, store)
+
+    with repeated(look, _WATCH_S, "watching the other servers of this home"):
+        yield
 
 
 def _carrier(

@@ -16,6 +16,7 @@ from pipeyard.aws.refusals import AwsError
 
 AUDIENCE = "sts.amazonaws.com"
 _LEEWAY_S = 60
+_FOREVER_S = 1 << 53
 _MAX_TOKEN = 20_000
 _HASHES = {
     # DER of the DigestInfo that stands before the hash. Source: RFC 8017, 9.2, note 1.
@@ -118,7 +119,10 @@ def _number(text: Any) -> int:
 
 
 def _time(value: Any) -> float | None:
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+    """None also for NaN, which is after no time and before none."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if abs(value) < _FOREVER_S else None
 
 
 def _bad(message: str) -> AwsError:

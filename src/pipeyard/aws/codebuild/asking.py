@@ -1,5 +1,6 @@
 """From the API's document of a build to what the service room is asked to build."""
 
+import re
 from typing import Any
 
 from pipeyard.aws.parts import StartedBuild
@@ -8,12 +9,19 @@ from pipeyard.errors import InputError, PipeyardError
 from pipeyard.service.project_builds import KeptArtifact, ProjectBuild, ProjectSource
 from pipeyard.settings import Settings
 
+_IDENTIFIER = re.compile(r"[A-Za-z0-9_]{1,127}")  # Source: API reference, ProjectSource
+
 
 def asked_build(started: StartedBuild, settings: Settings) -> ProjectBuild:
     """Raises InputError for what cannot be built here at all."""
     build, environment = started.build, started.build["environment"]
     if environment["type"].startswith("WINDOWS"):
         raise InputError("Windows environments cannot run here", hint="use LINUX_CONTAINER")
+    for each in build.get("secondarySources", ()):  # they name folders
+        if not _IDENTIFIER.fullmatch(each.get("sourceIdentifier", "")):
+            raise InputError(
+                f"{each.get('sourceIdentifier', '')!r} is no source identifier", hint="letters, digits and _ alone"
+            )
     project, _, build_id = build["id"].partition(":")
     versions = {each["sourceIdentifier"]: each["sourceVersion"] for each in build.get("secondarySourceVersions", ())}
     secondary = {

@@ -10,6 +10,7 @@ from msgspec import Struct, structs
 from pipeyard.aws.arns import arn
 from pipeyard.aws.codebuild.asking import refusal_of
 from pipeyard.aws.codebuild.builds import (
+    TOKEN_MS,
     BuildRecord,
     OfBatch,
     begin_build,
@@ -45,6 +46,8 @@ def start_build_batch(parts: Parts, caller: Caller, request: dict[str, Any]) -> 
     runner = parts.batches
     with parts.records.changing():
         project = demand_project(parts, caller, request["projectName"])
+        if earlier := _of_token(parts, caller, request):
+            return {"buildBatch": earlier}
         name = project.document["name"]
         demand_own_artifacts(request, project.document)
         batch_id = f"{name}:{parts.new_id()}"
@@ -53,7 +56,9 @@ def start_build_batch(parts: Parts, caller: Caller, request: dict[str, Any]) -> 
         parts.records.put(caller.region, name, numbered)
         parts.records.put(caller.region, batch_id, BatchRecord(document=document, request=request, server=parts.server))
     following = _Following(parts, caller, request, document, runner)
-    parts.running.add(batch_id, runner.aside(following.run, batch_id))
+    parts.running.add(caller.region, batch_id, runner.aside(following.run, batch_id))
+    if _demand(parts, caller, batch_id).document["complete"]:  # it was over before we could note its stop
+        parts.running.forget(batch_id)
     return {"buildBatch": document}
 
 
@@ -97,7 +102,8 @@ def retry_build_batch(parts: Parts, caller: Caller, request: dict[str, Any]) -> 
         raise invalid("Invalid build batch ID provided")
     if request.get("retryType") == "RETRY_FAILED_BUILDS":
         raise invalid("Only RETRY_ALL_BUILDS can be done here")
-    return start_build_batch(parts, caller, _demand(parts, caller, request["id"]).request)
+    again = {**_demand(parts, caller, request["id"]).request, "idempotencyToken": request.get("idempotencyToken")}
+    return start_build_batch(parts, caller, {key: value for key, value in again.items() if value is not None})
 
 
 def delete_build_batch(parts: Parts, caller: Caller, request: dict[str, Any]) -> dict[str, Any]:
@@ -127,6 +133,7 @@ class _Following:
         self._request = request
         self._document = document
         self._runner = runner
+        self._started: dict[str, str] = {}  # builds by their identifiers
 
     def run(self, stop: StopSignal) -> None:
         batch_id = self._document["id"]
@@ -153,6 +160,10 @@ class _Following:
             _finish(self._parts, self._caller.region, batch_id, "FAILED", error.message)
         except Exception as error:  # noqa: BLE001 - the thread's boundary: the batch's document tells of it
             _finish(self._parts, self._caller.region, batch_id, "FAULT", f"{type(error).__name__}: {error}")
+        finally:
+            for build_id in self._started.values():  # one that began while the batch was stopped, for instance
+                if self._parts.records.get(BuildRecord, self._caller.region, build_id) is not None:
+                    stop_build(self._parts, self._caller, {"id": build_id})
 
     def _follow(
         self,
@@ -163,7 +174,7 @@ class _Following:
         *,
         fast_fail: bool,
     ) -> bool:
-        started: dict[str, str] = {}
+        started = self._started
         verdicts: dict[str, rules.Verdict] = {}
         while True:
             step = rules.advance(builds, frozenset(started), verdicts, fast_fail=fast_fail)
@@ -274,6 +285,19 @@ def _begun(
         "buildGroups": [],
     }
     return {key: value for key, value in document.items() if value is not None}
+
+
+def _of_token(parts: Parts, caller: Caller, request: dict[str, Any]) -> dict[str, Any] | None:
+    """The batch that the same request began already. Raises AwsError (InvalidInputException) for another request."""
+    token, since_ms = request.get("idempotencyToken"), parts.now_ms() - TOKEN_MS
+    if token is None:
+        return None
+    for _, record in parts.records.all(BatchRecord, caller.region):
+        if record.request.get("idempotencyToken") == token and record.document["startTime"] >= since_ms:
+            if record.request != request:
+                raise invalid("The idempotency token was used with other parameters")
+            return record.document
+    return None
 
 
 def _closed(phases: list[dict[str, Any]], now_ms: int, status: str, message: str = "") -> list[dict[str, Any]]:

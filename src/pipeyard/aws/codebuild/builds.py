@@ -13,7 +13,7 @@ from pipeyard.aws.parts import Parts, StartedBuild
 from pipeyard.aws.records import Records
 from pipeyard.aws.refusals import AwsError
 
-_TOKEN_MS = (
+TOKEN_MS = (
     5 * 60 * 1000
 )  # API, StartBuild: "The token is included in the StartBuild request and is valid for 5 minutes"
 _SOURCE = {
@@ -93,7 +93,7 @@ def begin_build(parts: Parts, caller: Caller, request: dict[str, Any], batch: Of
         update=lambda changes: _update(parts, caller.region, build["id"], changes),
     )
     try:
-        parts.running.add(build["id"], parts.run_build(started))
+        parts.running.add(caller.region, build["id"], parts.run_build(started))
     except Exception:
         fault = {"buildStatus": "FAULT", "buildComplete": True, "currentPhase": "COMPLETED", "endTime": parts.now_ms()}
         _update(parts, caller.region, build["id"], fault)
@@ -279,7 +279,7 @@ def end_builds_of(records: Records, server: str, now_ms: int) -> None:
 
 def _of_token(parts: Parts, caller: Caller, request: dict[str, Any]) -> dict[str, Any] | None:
     """The build that the same request began already. Raises AwsError (InvalidInputException) for another request."""
-    token, since_ms = request.get("idempotencyToken"), parts.now_ms() - _TOKEN_MS
+    token, since_ms = request.get("idempotencyToken"), parts.now_ms() - TOKEN_MS
     if token is None:
         return None
     for _, record in parts.records.all(BuildRecord, caller.region):

@@ -54,7 +54,16 @@ class BuildCarrier:
 
     def __call__(self, started: StartedBuild) -> Callable[[], None]:
         def carry_out(stop: StopSignal) -> None:
-            _Carried(started, stop, self._now_ms, self._logs).run(self._settings, self._places, self._builds)
+            try:
+                carried = _Carried(started, stop, self._now_ms, self._logs)
+            except OSError as error:
+                phases = PhaseList(started.build["phases"], self._now_ms)
+                phases.end("FAULT", "INTERNAL_SERVICE_ERROR", f"the build's log cannot be written: {error.strerror}")
+                phases.complete()
+                ended = {"currentPhase": "COMPLETED", "endTime": self._now_ms(), "phases": phases.listed()}
+                started.update({**ended, "buildStatus": "FAULT", "buildComplete": True})
+                return
+            carried.run(self._settings, self._places, self._builds)
 
         return self._in_thread(carry_out, started.build["id"], "StopBuild")
 

@@ -4,9 +4,12 @@
 """
 
 import hashlib
+import lzma
+import os
 import shutil
 import stat
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +24,11 @@ from pipeyard.settings import Settings
 _STAMP = (1980, 1, 1, 0, 0, 0)  # the earliest that a ZIP can tell
 _MOST_FILES = 200_000
 _MOST_BYTES = 20_000_000_000
+_BROKEN = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError,
+    NotImplementedError, RuntimeError, OSError, ValueError,
+)  # fmt: skip
+_MOST_LINK = 4096  # bytes of where a link leads: PATH_MAX
 
 
 class StoredObject(Struct, frozen=True, kw_only=True):
@@ -91,12 +99,8 @@ class Buckets:
                 sums = {name: _sum(packed, name) for name in ("sha256", "md5")}
             local = self._stands_for(bucket, "")
             if local is not None:
-                target = _below(local, key)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                if zipped:
-                    shutil.copy2(packed, target)
-                else:
-                    shutil.copytree(folder, target, symlinks=True, dirs_exist_ok=True)
+                for file, name in [(packed, key)] if zipped else [(p, f"{key}/{n}") for p, n in _files_below(folder)]:
+                    _put(file, local, name)
             else:
                 with _explained(f"store s3://{bucket}/{key}", bucket):
                     client = self._client()
@@ -115,7 +119,10 @@ class Buckets:
         if key and (whole := connections.get(f"{bucket}/{key}")):
             return Path(whole)
         if folder := connections.get(bucket):
-            return _below(Path(folder), key)
+            found = _below(Path(folder), key)
+            if not found.resolve().is_relative_to(Path(folder).resolve()):  # a link that a build left there
+                raise InputError(f"{bucket}/{key} leads out of the bucket's folder")
+            return found
         return None
 
     def _fetch_below(self, client: Any, bucket: str, prefix: str, folder: Path) -> None:
@@ -157,6 +164,8 @@ def unpack(packed: Path, folder: Path) -> None:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 mode = entry.external_attr >> 16
                 if stat.S_ISLNK(mode):
+                    if entry.file_size > _MOST_LINK:
+                        raise InputError(f"the link {entry.filename!r} of the source is too long")
                     links.append((target, archive.read(entry)))
                     continue
                 with archive.open(entry) as source, target.open("wb") as out:
@@ -164,7 +173,16 @@ def unpack(packed: Path, folder: Path) -> None:
                 target.chmod(0o755 if mode & 0o111 else 0o644)
             for target, where in links:  # last: nothing is written through one
                 target.symlink_to(where.decode(errors="surrogateescape"))
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        lzma.LZMAError,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        OSError,
+        ValueError,
+    ) as error:
         raise InputError(f"the source is no ZIP that can be unpacked: {error}") from error
 
 
@@ -184,6 +202,24 @@ def copy_object(local: Path, folder: Path) -> SourceObject:
         raise InputError(f"there is no {local}", hint="--source or the settings' connections name it")
     _place(local, local.name, folder)
     return SourceObject(etag=_sum(local, "md5"), version_id="null", modified_s=int(local.stat().st_mtime))
+
+
+def _put(file: Path, bucket: Path, key: str) -> None:
+    """An object into the folder that stands for a bucket: never through a link that another one was. Raises InputError.
+
+    A link is replaced by what has its name, as an object is by another.
+    """
+    target = _below(bucket, key)
+    if not target.parent.resolve().is_relative_to(bucket.resolve()):
+        raise InputError(f"{key} leads out of the bucket's folder", hint="an object before it was a symbolic link")
+    arriving = target.parent / f".tmp-{os.urandom(16).hex()}"
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(file, arriving, follow_symlinks=False)
+        arriving.rename(target)
+    except OSError as error:
+        arriving.unlink(missing_ok=True)
+        raise InputError(f"cannot store {key}: {error.strerror or error}") from error
 
 
 def _place(file: Path, name: str, folder: Path) -> None:

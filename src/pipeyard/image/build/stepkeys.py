@@ -9,11 +9,13 @@ from pipeyard.image.build.graph import (
     BaseImage,
     ContextFiles,
     CopyFiles,
+    CopySource,
     Download,
     GitFiles,
     Graph,
     InlineFiles,
     MakeFolder,
+    MountOf,
     RunCommand,
     Scratch,
     Vertex,
@@ -59,7 +61,7 @@ class StepKeys(dict[int, str]):
                 below = self.get(vertex.inputs[0])
                 return step_key(folder, [below], self._settings) if below is not None else None
             case RunCommand() as run:
-                return self._run_key(vertex, run, read=read)
+                return self._run_key(vertex, run)
 
     def _copy_key(self, number: int, copy: CopyFiles, *, read: bool) -> str | None:
         vertex = self._vertices[number]
@@ -69,53 +71,56 @@ class StepKeys(dict[int, str]):
         shape = self.shapes[number] = digest_key("shape", step_key(copy, [below], self._settings))
         parts: list[str | bytes] = [below]
         for source in copy.sources:
-            origin = vertex.inputs[source.input]
-            operation = self._vertices[origin].operation
-            if isinstance(operation, ContextFiles):
-                try:
-                    with placed(vertex):
-                        found = selection(self._sources.local(operation), source, copy.exclude, read=read)
-                        if found is None and self._reread(shape):
-                            found = selection(self._sources.local(operation), source, copy.exclude, read=True)
-                except BuildFailed:
-                    return None  # carried out, it fails again, as a step
-                if found is None:
-                    return None
-                parts.append(found)
-            else:
-                key = self.get(origin)
-                if key is None:
-                    return None
-                parts.append(key)
+            found = self._taken(vertex, copy, source, shape=shape, read=read)
+            if found is None:
+                return None
+            parts.append(found)
         return step_key(copy, parts, self._settings)
 
-    def _run_key(self, vertex: Vertex, run: RunCommand, *, read: bool) -> str | None:
-        parts: list[str | bytes] = []
+    def _taken(
+        self, vertex: Vertex, copy: CopyFiles, source: CopySource, *, shape: str, read: bool
+    ) -> str | bytes | None:
+        """What stands in the key for a source: the files themselves of a context, else the key of their step."""
+        origin = vertex.inputs[source.input]
+        operation = self._vertices[origin].operation
+        if not isinstance(operation, ContextFiles):
+            return self.get(origin)
+        try:
+            with placed(vertex):
+                found = selection(self._sources.local(operation), source, copy.exclude, read=read)
+                if found is None and self._reread(shape):
+                    found = selection(self._sources.local(operation), source, copy.exclude, read=True)
+                return found
+        except BuildFailed:
+            return None  # carried out, it fails again, as a step
+
+    def _run_key(self, vertex: Vertex, run: RunCommand) -> str | None:
         below = self.get(vertex.inputs[0])
         if below is None:
             return None
-        parts.append(below)
+        parts: list[str | bytes] = [below]
         for mount in run.mounts:
             if mount.input < 0:
                 continue
-            origin = vertex.inputs[mount.input]
-            operation = self._vertices[origin].operation
-            if isinstance(operation, ContextFiles):
-                files = self._sources.local(operation)
-                path = resolve_in(files, getattr(mount.mount, "source", "").strip("/"))
-                node = files.lookup(path)
-                if node is None:
-                    return None
-                # A command may look at anything below its mount, so everything below it counts.
-                found = files.summary(path, read=True) if node.kind == "dir" else files.digest(path, node)
-                assert found is not None
-                parts.append(found)
-            else:
-                key = self.get(origin)
-                if key is None:
-                    return None
-                parts.append(key)
+            found = self._mounted(mount, vertex.inputs[mount.input])
+            if found is None:
+                return None
+            parts.append(found)
         return step_key(run, parts, self._settings)
+
+    def _mounted(self, mount: MountOf, origin: int) -> str | bytes | None:
+        """Likewise for a mount. A command may look at anything below it, so everything below it counts."""
+        operation = self._vertices[origin].operation
+        if not isinstance(operation, ContextFiles):
+            return self.get(origin)
+        files = self._sources.local(operation)
+        path = resolve_in(files, getattr(mount.mount, "source", "").strip("/"))
+        node = files.lookup(path)
+        if node is None:
+            return None
+        found = files.summary(path, read=True) if node.kind == "dir" else files.digest(path, node)
+        assert found is not None
+        return found
 
     def content(self, number: int, trees: Mapping[int, FileTree]) -> str:
         """The key of a copy by what it takes from other stages, instead of by how they were made."""

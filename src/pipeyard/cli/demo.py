@@ -43,7 +43,7 @@ def _show(folder: Path, progress: str, *, kept: bool) -> int:
     _say("A base image from this machine's own shell and Python, so that nothing has to be downloaded")
     with stopped_by_signals() as stop:
         with observer_for(progress) as observe:
-            walk = DemoWalk(settings, environment(), folder, int(time.time()), stop)
+            walk = DemoWalk(settings, environment(), folder, now_s=int(time.time()), stop=stop)
             walk.make_base(observe)
         click.echo(f"  {walk.project.template}   the pipeline, as for AWS")
         click.echo(f"  {walk.project.repository}   the service, a git repository")
@@ -84,7 +84,7 @@ def _show_classic(folder: Path, progress: str) -> int:
     _say("A base image from this machine's own shell and Python, so that nothing has to be downloaded")
     with stopped_by_signals() as stop:
         with observer_for(progress) as observe:
-            classic = ClassicWalk(settings, environment(), folder, int(time.time()), stop)
+            classic = ClassicWalk(settings, environment(), folder, now_s=int(time.time()), stop=stop)
             classic.walk.make_base(observe)
 
         _say("Before: a CodeBuild project whose buildspec calls docker, run without CodeBuild and without Docker")

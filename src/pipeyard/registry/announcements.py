@@ -30,7 +30,8 @@ class Announcement(Struct, frozen=True, kw_only=True):
     at_ms: int
 
 
-def announce(db: "sqlite3.Connection", repository: str, tag: str, digest: Digest, at_ms: int) -> None:
+def announce(db: "sqlite3.Connection", *, repository: str, tag: str, digest: Digest, at_ms: int) -> None:
+    """Within the transaction that moves the tag; the oldest of too many are forgotten."""
     db.execute(
         "INSERT INTO announcement (repository, tag, digest, at_ms) VALUES (?, ?, ?, ?)",
         (repository, tag, digest, at_ms),

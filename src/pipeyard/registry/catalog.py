@@ -158,9 +158,9 @@ class Catalog:
                     )
                 row_id = insert_manifest(db, repository, facts, now_ms)
             for tag in dict.fromkeys(tags):
-                moved = point_tag(db, name, repository, tag, row_id, now_ms)
+                moved = point_tag(db, tag, row_id, repository=repository, name=name, now_ms=now_ms)
                 if moved and announced:
-                    announce(db, name, tag, manifests[-1].digest, now_ms)
+                    announce(db, repository=name, tag=tag, digest=manifests[-1].digest, at_ms=now_ms)
         return tuple(dict.fromkeys(missing))
 
     def manifest(self, name: str, key: str) -> StoredManifest | None:

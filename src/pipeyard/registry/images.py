@@ -139,10 +139,13 @@ def insert_manifest(db: "sqlite3.Connection", repository: int, facts: ManifestFa
     return row_id
 
 
-def point_tag(db: "sqlite3.Connection", name: str, repository: int, tag: str, row_id: int, now_ms: int) -> bool:
-    """False when it points there already. Raises RegistryError (DENIED) when it is fixed elsewhere."""
+def point_tag(db: "sqlite3.Connection", tag: str, manifest: int, *, repository: int, name: str, now_ms: int) -> bool:
+    """False when it points there already. `manifest` and `repository` are ids of rows, `name` is the repository's.
+
+    Raises RegistryError (DENIED) when it is fixed elsewhere.
+    """
     row = db.execute("SELECT manifest FROM tag WHERE repository = ? AND name = ?", (repository, tag)).fetchone()
-    if row and row[0] == row_id:
+    if row and row[0] == manifest:
         return False
     record = find_repository(db, name) if row else None
     if record is not None and record.fixes(tag):
@@ -154,7 +157,7 @@ def point_tag(db: "sqlite3.Connection", name: str, repository: int, tag: str, ro
     db.execute(
         "INSERT INTO tag VALUES (?, ?, ?, ?)"
         " ON CONFLICT DO UPDATE SET manifest = excluded.manifest, tagged_ms = excluded.tagged_ms",
-        (repository, tag, row_id, now_ms),
+        (repository, tag, manifest, now_ms),
     )
     return True
 

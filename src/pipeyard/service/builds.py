@@ -71,10 +71,17 @@ class Builds:
 
     def _single(self, spec: Buildspec, wish: BuildWish, workspace: Path, observe: Observer, stop: StopSignal) -> Build:
         with self.machine(wish.environment, workspace, stop, observe) as machine:
-            return self.run_in(machine, spec, wish, workspace, observe, stop)
+            return self.run_in(machine, spec, wish, workspace, observe=observe, stop=stop)
 
     def run_in(
-        self, machine: Machine, spec: Buildspec, wish: BuildWish, workspace: Path, observe: Observer, stop: StopSignal
+        self,
+        machine: Machine,
+        spec: Buildspec,
+        wish: BuildWish,
+        workspace: Path,
+        *,
+        observe: Observer,
+        stop: StopSignal,
     ) -> Build:
         """One build, no batch, in a machine of `machine`. Raises as `run` does."""
         declared, hidden = declared_variables(spec.env, self._parameter, self._secret)

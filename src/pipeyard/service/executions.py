@@ -158,7 +158,7 @@ def open_engine(
                 new_id=new_id,
                 driver=DbosDriver(sqlite_url(home / "dispatch.sqlite") if embedded else settings.database),
                 roll=roll,
-                perform=Performer(settings, images, observe, environ, projects),
+                perform=Performer(settings, images, observe, environ, projects=projects),
                 notify=lambda pipeline, approval: notify(engine, pipeline, approval) if notify else None,
                 lives_on=lives_on,
             )

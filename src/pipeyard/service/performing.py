@@ -29,6 +29,7 @@ class Performer:
         images: Images,
         observe: Observer,
         environ: Mapping[str, str],
+        *,
         projects: Projects = no_projects,
     ) -> None:
         self._projects = projects

@@ -76,7 +76,13 @@ class ProjectBuilds:
         self._settings = settings
 
     def run(
-        self, asked: ProjectBuild, workspace: Path, observe: Observer, stop: StopSignal, enter: Callable[[Part], None]
+        self,
+        asked: ProjectBuild,
+        workspace: Path,
+        *,
+        observe: Observer,
+        stop: StopSignal,
+        enter: Callable[[Part], None],
     ) -> ProjectBuilt:
         """`workspace` is the caller's to remove. `enter` hears which part of the build begins.
 
@@ -106,7 +112,7 @@ class ProjectBuilds:
             for problem in spec.problems:
                 observe(Warned(problem.message, place=str(problem.place)))
             enter("RUNNING")
-            build = self._builds.run_in(machine, spec, wish, workspace / "build", observe, stop)
+            build = self._builds.run_in(machine, spec, wish, workspace / "build", observe=observe, stop=stop)
         if any(phase.name == "post_build" for phase in build.outcome.phases):
             enter("UPLOAD_ARTIFACTS")
             built = self._kept(asked, build, fetched, stop)

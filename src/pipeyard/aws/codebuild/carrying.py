@@ -121,7 +121,9 @@ class _Carried:
             try:
                 with workspace(settings.home, f"build-{uuid.uuid4().hex}") as folder:
                     asked = asked_build(self._started, settings)
-                    built = builds().run(asked, folder / "build", self._observe, self._stop, self._enter)
+                    built = builds().run(
+                        asked, folder / "build", observe=self._observe, stop=self._stop, enter=self._enter
+                    )
                     shutil.rmtree(folder / "build", ignore_errors=True)
                 self._finished(built)
             finally:

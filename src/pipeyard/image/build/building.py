@@ -124,7 +124,9 @@ class _Build:
     def run(self) -> Built:
         wanted: tuple[Platform | None, ...] = self._request.platforms or (None,)
         graphs = [plan(self._file, wishes_of(self._request, platform), self._resolve) for platform in wanted]
-        report_findings(self._file, self._request, self._images, self._ignore, self._parts.observe)
+        report_findings(
+            self._file, self._request, images=self._images, ignore=self._ignore, observe=self._parts.observe
+        )
         stop = StopSignal(self._parts.stop)
         try:
             with crew("pack", max(2, self._parts.threads), stop) as packers:

@@ -70,7 +70,7 @@ class BuildCache:
                 self._lease = open(os.dup(lease.fileno()), "ab", buffering=0)  # noqa: SIM115 -- closed below
             try:
                 alone = partial(self._guarded, exclusive=True)
-                forget_unsettled(self.root, boot_id(), time.time(), alone, self._forget_unused)
+                forget_unsettled(self.root, boot=boot_id(), now_s=time.time(), alone=alone, forget=self._forget_unused)
                 yield self
             finally:
                 path.unlink(missing_ok=True)

@@ -85,7 +85,7 @@ class _Images:
 
 
 def report_findings(
-    file: Dockerfile, request: BuildRequest, images: Images, ignore: IgnoreMatcher | None, observe: Observer
+    file: Dockerfile, request: BuildRequest, *, images: Images, ignore: IgnoreMatcher | None, observe: Observer
 ) -> None:
     """Tells of each finding. Raises DockerfileError where the file says that a finding is an error."""
     surroundings = lint.Surroundings(

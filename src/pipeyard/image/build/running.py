@@ -102,6 +102,7 @@ class Runner:
         self,
         run: RunCommand,
         vertex: Vertex,
+        *,
         lowers: Sequence[Path],
         tree: StackTree,
         upper: Path,

@@ -29,6 +29,7 @@ class _Note(Struct, frozen=True, array_like=True):
 
 def forget_unsettled(
     root: Path,
+    *,
     boot: str,
     now_s: float,
     alone: Callable[[], AbstractContextManager[None]],

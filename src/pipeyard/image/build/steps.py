@@ -240,7 +240,9 @@ def _ran(
     stack = tools.stack(lowers)
     folder, upper = tools.cache.new_folder()
     try:
-        tools.runner.run(run, vertex, lowers, StackTree(stack), upper, trees, folders, step)
+        tools.runner.run(
+            run, vertex, lowers=lowers, tree=StackTree(stack), upper=upper, trees=trees, folders=folders, step=step
+        )
         changes = tools.changes(upper, stack, run)
     except BaseException:
         tools.cache.discard(folder)

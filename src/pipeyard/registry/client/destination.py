@@ -84,7 +84,7 @@ class RemoteDestination:
     def _bring_growing(self, blob: GrowingBlob, source: BinaryIO, stop: Stop) -> bool:
         with source:
             try:
-                return push_growing(self._repository, blob, source, stop, self._turns)
+                return push_growing(self._repository, blob, source, stop=stop, turns=self._turns)
             except RegistryError:
                 return False  # the whole blob is pushed, with all patience
 

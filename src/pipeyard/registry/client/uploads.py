@@ -88,7 +88,7 @@ def push_blob(
         offset = held if session else 0
 
 
-def push_growing(repository: Repository, blob: GrowingBlob, source: BinaryIO, stop: Stop, turns: Semaphore) -> bool:
+def push_growing(repository: Repository, blob: GrowingBlob, source: BinaryIO, *, stop: Stop, turns: Semaphore) -> bool:
     """Sends a blob that is still being written, read from `source`; a turn is held while bytes move.
 
     False when nothing came of it: then the whole blob is to be pushed. Raises RegistryError, for which the same holds,

@@ -109,14 +109,14 @@ class ClassicWalk:
     """`folder` receives the project, `settings.home` everything else."""
 
     def __init__(
-        self, settings: Settings, environ: Mapping[str, str], folder: Path, now_s: int, stop: StopSignal
+        self, settings: Settings, environ: Mapping[str, str], folder: Path, *, now_s: int, stop: StopSignal
     ) -> None:
         # AWS's own build images cannot be pulled; the demonstration's base image stands for them.
         image = f"{ecr_host(settings)}/{BASE_REPOSITORY}:1"
         self._settings = structs.replace(settings, build_images={"aws/codebuild/": image})
         self._environ = environ
         self._folder = folder
-        self.walk = DemoWalk(self._settings, environ, folder, now_s, stop, make=make_classic_project)
+        self.walk = DemoWalk(self._settings, environ, folder, now_s=now_s, stop=stop, make=make_classic_project)
 
     def migrate(self) -> str:
         """Rewrites the template in place; gives what changed, as a diff."""

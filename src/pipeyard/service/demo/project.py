@@ -115,6 +115,7 @@ def make_project(
     account: str,
     region: str,
     at_s: int,
+    *,
     template: str = "",
     more: Mapping[str, str] = MappingProxyType({}),
 ) -> DemoProject:

@@ -45,6 +45,7 @@ class DemoWalk:
         settings: Settings,
         environ: Mapping[str, str],
         folder: Path,
+        *,
         now_s: int,
         stop: StopSignal,
         make: MakeProject = make_project,

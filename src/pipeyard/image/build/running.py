@@ -38,8 +38,6 @@ from pipeyard.image.sandbox.contract import (
     Tmpfs,
 )
 from pipeyard.image.sandbox.contract import Limits as SandboxLimits
-from pipeyard.oci import parse_platform
-from pipeyard.oci.platforms import native
 from pipeyard.progress import Observer, StepOutput, Warned
 from pipeyard.threads import StopSignal
 
@@ -50,11 +48,6 @@ _LIMITS = {
     "processes": "it started more processes than its limit allows",
     "seconds": "it took longer than its limit allows",
 }
-_QEMU = {
-    "amd64": "x86_64", "arm64": "aarch64", "386": "i386", "mips64le": "mips64el", "mipsle": "mipsel",
-    "loong64": "loongarch64",
-}  # fmt: skip
-_COMPATIBLE = {"amd64": {"386"}, "arm64": {"arm"}}
 
 
 class RunSettings(Struct, frozen=True, kw_only=True):
@@ -114,7 +107,10 @@ class Runner:
 
         Raises BuildFailed when it did not succeed.
         """
-        check_platform(run.platform)
+        if run.platform:
+            from pipeyard.image.build.emulators import check_platform
+
+            check_platform(run.platform)
         if run.insecure and not self._settings.insecure:
             raise BuildFailed(
                 "security.insecure is not allowed: this RUN would be outside of the sandbox",
@@ -327,33 +323,6 @@ def created_by(run: RunCommand, tree: StackTree) -> tuple[int, int]:
     """Whom new files of a RUN belong to where the file system cannot tell."""
     identity = process_identity(run.user, tree)
     return identity.uid, identity.gid
-
-
-def check_platform(text: str, registered: Path = Path("/proc/sys/fs/binfmt_misc")) -> None:
-    """Raises BuildFailed when this machine cannot run programs of the platform, natively or by an emulator.
-
-    The emulator has to be registered with the flag F: otherwise the kernel looks for it within the image.
-    """
-    if not text:
-        return
-    wanted, here = parse_platform(text), native()
-    if wanted.architecture == here.architecture or wanted.architecture in _COMPATIBLE.get(here.architecture, ()):
-        return
-    name = f"qemu-{_QEMU.get(wanted.architecture, wanted.architecture)}"
-    complaint = f"this machine ({here}) cannot run programs for {wanted}"
-    try:
-        told = (registered / name).read_text().splitlines()
-    except OSError as error:
-        raise BuildFailed(
-            complaint,
-            hint="register an emulator (binfmt_misc with qemu-user-static), or build on such a machine",
-        ) from error
-    flags = next((line.partition(":")[2].strip() for line in told if line.startswith("flags:")), "")
-    if "enabled" not in told or "F" not in flags:
-        raise BuildFailed(
-            f"{complaint}: {name} is registered, but {'without the flag F' if 'enabled' in told else 'disabled'}",
-            hint="register the emulator again: `update-binfmts --enable`, or reinstall qemu-user-static",
-        )
 
 
 def _network_files(run: RunCommand) -> Iterator[Mount]:

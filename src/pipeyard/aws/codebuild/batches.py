@@ -176,6 +176,7 @@ class _Following:
     ) -> bool:
         started = self._started
         verdicts: dict[str, rules.Verdict] = {}
+        shown: list[dict[str, Any]] = []
         while True:
             step = rules.advance(builds, frozenset(started), verdicts, fast_fail=fast_fail)
             for build in step.start:
@@ -196,7 +197,10 @@ class _Following:
                 }
                 if status != "IN_PROGRESS":
                     verdicts[identifier] = "SUCCEEDED" if status == "SUCCEEDED" else "FAILED"
-            _update(self._parts, self._caller.region, self._document["id"], {"buildGroups": list(groups.values())})
+            listed = [{**group} for group in groups.values()]
+            if listed != shown:  # a look that finds nothing new writes nothing
+                _update(self._parts, self._caller.region, self._document["id"], {"buildGroups": listed})
+                shown = listed
 
     def _request_for(self, build: BatchBuild, resolved: str) -> dict[str, Any]:
         """The StartBuild of one of its builds: the batch's own overrides, then those of the buildspec."""

@@ -128,9 +128,10 @@ def _same(whole: Value, values: Sequence[Value], want: Type, names: Sequence[str
         return converted, _known_type(want)
     if converted:
         element = unify([item.type for item in converted])
-    else:  # an empty collection keeps its type of elements where any will do
-        kept = isinstance(whole.type, ListType | SetType | MapType) and isinstance(want, Dynamic)
-        element = whole.type.element if kept else want  # type: ignore[union-attr]
+    elif isinstance(whole.type, ListType | SetType | MapType) and isinstance(want, Dynamic):
+        element = whole.type.element  # an empty collection keeps its type of elements where any will do
+    else:
+        element = want
     if element is None:
         raise ConversionError("all elements must have the same type")
     return [convert(item, element) for item in converted], element

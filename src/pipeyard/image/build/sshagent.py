@@ -4,6 +4,7 @@ Sources: draft-ietf-sshm-ssh-agent (messages); RFC 8332 (RSA with SHA-2); RFC 56
 BuildKit, session/sshforward/sshprovider/agentprovider.go: what may be given, and what is refused to a RUN.
 """
 
+import base64
 import os
 import socket
 import struct
@@ -247,11 +248,13 @@ def _key(private: "PrivateKeyTypes") -> Key:
         known = private
 
         def by_rsa(data: bytes, flags: int) -> bytes:
-            name, digest = b"ssh-rsa", hashes.SHA1()  # noqa: S303 -- what the protocol means by no flag
+            digest: hashes.HashAlgorithm
             if flags & _SHA512:
-                name, digest = b"rsa-sha2-512", hashes.SHA512()  # type: ignore[assignment]
+                name, digest = b"rsa-sha2-512", hashes.SHA512()
             elif flags & _SHA256:
-                name, digest = b"rsa-sha2-256", hashes.SHA256()  # type: ignore[assignment]
+                name, digest = b"rsa-sha2-256", hashes.SHA256()
+            else:
+                name, digest = b"ssh-rsa", hashes.SHA1()  # noqa: S303 -- what the protocol means by no flag
             return _string(name) + _string(known.sign(data, padding.PKCS1v15(), digest))
 
         sign = by_rsa
@@ -277,8 +280,6 @@ def _key(private: "PrivateKeyTypes") -> Key:
     else:
         raise ValueError(f"a key of the kind {type(private).__name__}")
     public = private.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
-    import base64
-
     return Key(base64.b64decode(public.split()[1]), sign)
 
 

@@ -29,7 +29,8 @@ def names(path: Path) -> str:
 
 def reading_of(path: Path) -> Reading:
     given = path.parent / "inputs.json"
-    return read(path, msgspec.json.decode(given.read_bytes(), type=Inputs) if given.exists() else Inputs())
+    inputs = msgspec.json.decode(given.read_bytes()) if given.exists() else {}
+    return read(path, Inputs(**{**inputs, "variables": tuple(inputs.get("variables", {}).items())}))
 
 
 def expected(path: Path) -> dict[str, Any]:

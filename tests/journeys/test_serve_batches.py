@@ -46,7 +46,8 @@ def test_a_graph_is_run_in_its_order_and_each_build_is_one_like_any_other(yard: 
     commit = make_repository(yard.folder / "app", FILES)
     with serving(yard, **HOST, PIPEYARD_CONNECTIONS=f"team/app={yard.folder / 'app'}") as server:
         codebuild = project(server, GITHUB)
-        started = codebuild.start_build_batch(projectName="app")["buildBatch"]
+        compute = "BUILD_GENERAL1_LARGE"
+        started = codebuild.start_build_batch(projectName="app", computeTypeOverride=compute)["buildBatch"]
         batch = ended(codebuild, started["id"])
         builds = {
             group["identifier"]: codebuild.batch_get_builds(ids=[group["currentBuildSummary"]["arn"]])["builds"][0]
@@ -61,6 +62,7 @@ def test_a_graph_is_run_in_its_order_and_each_build_is_one_like_any_other(yard: 
         assert deleted["statusCode"] == "BATCH_DELETED"
         assert sorted(deleted["buildsDeleted"]) == sorted(build["arn"] for build in builds.values())
     assert (batch["buildBatchStatus"], batch["resolvedSourceVersion"]) == ("SUCCEEDED", commit)
+    assert {each["environment"]["computeType"] for each in (batch, *builds.values())} == {compute}
     assert [name for name, _ in phases(batch)] == ["SUBMITTED", "DOWNLOAD_BATCHSPEC", "IN_PROGRESS", "SUCCEEDED"]
     assert {name: build["buildStatus"] for name, build in builds.items()} == {
         "first": "SUCCEEDED", "broken": "FAILED", "last": "SUCCEEDED",

@@ -46,7 +46,20 @@ def test_an_unknown_operation_is_refused_by_name(yard: Yard, target: str) -> Non
     assert (status, answer["__type"]) == (400, "UnknownOperationException")
 
 
-@pytest.mark.parametrize("body", [b"{", b"[]", b'"text"', b"\xff", b'{"maxResults":"many"}', b'{"maxResults":true}'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" * 200_000,
+        b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
+        b"{",
+        b"[]",
+        b'"text"',
+        b"\xff",
+        b'{"maxResults":"many"}',
+        b'{"maxResults":true}',
+    ],
+    ids=lambda body: repr(body[:20]),
+)
 def test_a_body_that_is_not_of_the_models_types_is_refused(yard: Yard, body: bytes) -> None:
     status, answer = json_asked(yard, f"{ECR}.DescribeRepositories", body)
     assert (status, answer["__type"]) == (400, "SerializationException")

@@ -87,7 +87,7 @@ def read_input(what: Asked, operation: "OperationModel", call: HttpCall) -> dict
         if what.protocol == "cbor":
             return read(shape, cbor.decode(call.body) if call.body else {}, _CBOR_NOTATION)
         return read(shape, msgspec.json.decode(call.body) if call.body else {}, JSON)
-    except (ValueError, msgspec.DecodeError) as error:
+    except (ValueError, RecursionError, msgspec.DecodeError) as error:
         raise AwsError("SerializationException", f"the request's body cannot be read: {error}") from error
 
 

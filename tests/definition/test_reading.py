@@ -262,3 +262,23 @@ def test_a_folder_whose_terraform_is_only_in_subfolders_names_them(tmp_path: Pat
     with pytest.raises(InputError, match="holds no pipeline definition") as refused:
         read(tmp_path)
     assert refused.value.hint == "beneath it there are live/prod, modules/delivery"
+
+
+VARIABLES, PARAMETERS = Inputs(variables=(("A", "b"),), strict=True), Inputs(parameters={"A": "b"}, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "inputs", "said", "hint"),
+    [
+        ("t.yaml", VARIABLES, "takes no variables of Terraform", "--parameter NAME=VALUE"),
+        ("main.tf", PARAMETERS, "takes no parameters of CloudFormation", "--var NAME=VALUE"),
+        ("p.json", VARIABLES, "takes no variables of Terraform", "--variable NAME=VALUE"),
+        ("p.json", PARAMETERS, "takes no parameters of CloudFormation", "--variable NAME=VALUE"),
+    ],
+)
+def test_values_of_another_format_are_refused(tmp_path: Path, name: str, inputs: Inputs, said: str, hint: str) -> None:
+    path = tmp_path / name
+    path.write_text({"t.yaml": template(), "p.json": json.dumps(pipeline()), "main.tf": "locals {}\n"}[name])
+    with pytest.raises(InputError, match=said) as refused:
+        read(path, inputs)
+    assert hint in refused.value.hint

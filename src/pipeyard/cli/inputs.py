@@ -64,6 +64,7 @@ def inputs_from(
         imports=settings.imports,
         ssm=settings.ssm_parameters,
         planning=planning,
+        strict=True,
     )
 
 

@@ -42,6 +42,7 @@ class Inputs(Struct, frozen=True, kw_only=True):
     `parameters` are CloudFormation's; `variables` are Terraform's `--var` (name and text) and `--var-file` (a path) in
     the order given, the last one counts;
     `environment` is where `TF_VAR_*` are looked up. `imports` are values for ImportValue, `ssm` for SSM parameters.
+    When `strict`, values that the definition's format never takes are refused: somebody who gives them means them.
     With `planning`, what only a deployment can tell is no error where a pipeline needs it: text stands in for it.
     """
 
@@ -55,6 +56,7 @@ class Inputs(Struct, frozen=True, kw_only=True):
     imports: Mapping[str, str] = {}
     ssm: Mapping[str, str] = {}
     planning: bool = False
+    strict: bool = False
 
     @property
     def url_suffix(self) -> str:

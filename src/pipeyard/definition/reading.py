@@ -24,6 +24,7 @@ _MOST_LOOKED_AT = 500
 _DEEPEST = 4
 _OF_OTHERS = frozenset({"node_modules", "venv", "vendor", "site-packages"})
 
+_PARAMETERS = "give a template's parameters with --parameter NAME=VALUE"
 _DOCUMENTS = (".yaml", ".yml", ".json", ".template")
 
 
@@ -31,7 +32,7 @@ def read(path: Path, inputs: Inputs = NO_INPUTS) -> Reading:
     """Reads what a file or folder declares, whatever its format.
 
     What the definition says wrongly is among the reading's problems. Raises InputError when the path is absent, holds
-    no definition or more than one, or is not even well-formed.
+    no definition or more than one, or is not even well-formed, and for `strict` inputs that its format never takes.
     """
     if path.is_dir():
         return _read_folder(path, inputs)
@@ -40,13 +41,17 @@ def read(path: Path, inputs: Inputs = NO_INPUTS) -> Reading:
     if _is_terraform(path):
         return _read_terraform(path.parent, inputs)
     if path.name == "manifest.json" and cdk.is_assembly(path.parent):
-        return cdk.read_assembly(path.parent, inputs)
+        return _read_assembly(path.parent, inputs)
     document = cloudformation.parse_template(read_text(path), str(path))
     if _is_plan(document):
         return _read_terraform(path, inputs)
     if cloudformation.is_template(document):
+        _refuse_variables(inputs, f"{path} is a CloudFormation template", _PARAMETERS)
         return cloudformation.read_template(document, str(path), inputs)
     if codepipeline.is_pipeline(document):
+        hint = "a pipeline's own variables are given to a run with --variable NAME=VALUE"
+        _refuse_variables(inputs, f"{path} is a pipeline's document", hint)
+        _refuse_parameters(inputs, f"{path} is a pipeline's document", hint)
         return codepipeline.read_pipeline(document, str(path))
     raise InputError(
         f"{path} is no pipeline definition", place=document.place, hint=f"looked for {'; '.join(LOOKED_FOR)}"
@@ -56,7 +61,7 @@ def read(path: Path, inputs: Inputs = NO_INPUTS) -> Reading:
 def _read_folder(folder: Path, inputs: Inputs) -> Reading:
     for assembly in (folder, folder / "cdk.out"):
         if cdk.is_assembly(assembly):
-            return cdk.read_assembly(assembly, inputs)
+            return _read_assembly(assembly, inputs)
     found = [path for path in sorted(folder.iterdir()) if path.suffix in _DOCUMENTS and _declares(path)]
     terraform = [path for path in folder.iterdir() if path.is_file() and _is_terraform(path)]
     if terraform and not found:
@@ -108,9 +113,26 @@ def _tells_of_pipelines(path: Path) -> bool:
         return False
 
 
+def _read_assembly(folder: Path, inputs: Inputs) -> Reading:
+    _refuse_variables(inputs, f"{folder} holds CloudFormation templates", _PARAMETERS)
+    return cdk.read_assembly(folder, inputs)
+
+
+def _refuse_variables(inputs: Inputs, what: str, hint: str) -> None:
+    """What nobody would look at is refused: a value that is given and not used gives another image than was meant."""
+    if inputs.strict and inputs.variables:
+        raise InputError(f"{what} and takes no variables of Terraform", place=Place("--var"), hint=hint)
+
+
+def _refuse_parameters(inputs: Inputs, what: str, hint: str) -> None:
+    if inputs.strict and inputs.parameters:
+        raise InputError(f"{what} and takes no parameters of CloudFormation", place=Place("--parameter"), hint=hint)
+
+
 def _read_terraform(path: Path, inputs: Inputs) -> Reading:
     from pipeyard.definition.terraform import TerraformReader
 
+    _refuse_parameters(inputs, f"{path} is Terraform", "give its variables with --var NAME=VALUE")
     return TerraformReader().read(path, inputs)
 
 

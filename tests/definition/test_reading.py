@@ -282,3 +282,12 @@ def test_values_of_another_format_are_refused(tmp_path: Path, name: str, inputs:
     with pytest.raises(InputError, match=said) as refused:
         read(path, inputs)
     assert hint in refused.value.hint
+
+
+def test_files_of_other_systems_with_stages_do_not_hide_terraform(tmp_path: Path) -> None:
+    (tmp_path / "main.tf").write_text('resource "aws_codepipeline" "p" {\n  name = "p"\n}\n')
+    (tmp_path / ".gitlab-ci.yml").write_text("stages: [build, test]\n")
+    (tmp_path / "azure-pipelines.yml").write_text("stages:\n- stage: Build\n  jobs: []\n")
+    reading = read(tmp_path)
+    assert reading.definition is not None
+    assert [pipeline.name for pipeline in reading.definition.pipelines] == ["p"]

@@ -35,6 +35,15 @@ def is_pipeline(document: Node) -> bool:
     )
 
 
+def has_actions(document: Node) -> bool:
+    """Whether it is a pipeline of this service without doubt: other systems' files have `stages` as well."""
+    inner = document.get("pipeline") if isinstance(document, Table) else None
+    stages = (inner if isinstance(inner, Table) else document).get("stages") if isinstance(document, Table) else None
+    return isinstance(stages, Items) and any(
+        isinstance(stage, Table) and isinstance(stage.get("actions"), Items) for stage in stages.nodes
+    )
+
+
 def read_pipeline(document: Node, file: str) -> Reading:
     """The reading of a document for which is_pipeline holds."""
     notes = Notes()

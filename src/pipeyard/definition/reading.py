@@ -69,7 +69,7 @@ def _read_folder(folder: Path, inputs: Inputs) -> Reading:
     if len(found) == 1 and not terraform:
         return read(found[0], inputs)
     if found:
-        names = [*(path.name for path in found), *(["Terraform (*.tf)"] if terraform else [])]
+        names = [path.name for path in (*found, *sorted(terraform)[:1])]
         raise InputError(
             f"{folder} holds {len(names)} definitions", place=Place(str(folder)), hint=f"name one: {', '.join(names)}"
         )
@@ -161,4 +161,4 @@ def _declares(path: Path) -> bool:
         return False
     if cloudformation.is_template(document):
         return json.dumps("AWS::CodePipeline::Pipeline")[1:-1] in text
-    return _is_plan(document) or codepipeline.is_pipeline(document)
+    return _is_plan(document) or codepipeline.has_actions(document)

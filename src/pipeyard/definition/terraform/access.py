@@ -19,7 +19,7 @@ from pipeyard.definition.terraform.values import (
     marked,
     unknown,
 )
-from pipeyard.errors import InputError
+from pipeyard.errors import InputError, counted
 
 
 def fault(message: str, span: Span, hint: str = "") -> InputError:
@@ -86,7 +86,8 @@ def element_of(value: Value, key: Value, span: Span) -> Value:
             raise fault("an index must be a whole number", span)
         if not 0 <= position < len(value.items):
             size = len(value.items)
-            raise fault(f"there is no element {position} in a {friendly(value.type)} of {size} elements", span)
+            message = f"there is no element {position} in a {friendly(value.type)} of {counted(size, 'element')}"
+            raise fault(message, span, "the first one is element 0" if position == size else "")
         return marked(value.items[position], value, key)
     if is_mapping(value.type):
         try:
@@ -95,6 +96,8 @@ def element_of(value: Value, key: Value, span: Span) -> Value:
             raise fault(f"a key must be text, not a {friendly(key.type)}", span) from None
         found = value.entries.get(name)
         if found is None:
+            if isinstance(value.raw, Attributes) and key.type == NUMBER:
+                raise fault(f"{value.raw.address} is one and has no indices: its block has no count", span)
             if isinstance(value.raw, Attributes):
                 return value.raw.missing(name)
             known = ", ".join(value.entries)

@@ -13,7 +13,7 @@ def parse_body(text: str, file: str) -> Body:
     return _body(scanner, "end")
 
 
-def _body(scanner: Scanner, ending: str) -> Body:
+def _body(scanner: Scanner, ending: str, opened: Token | None = None) -> Body:
     start = scanner.at
     attributes: dict[str, Attribute] = {}
     blocks: list[Block] = []
@@ -25,7 +25,9 @@ def _body(scanner: Scanner, ending: str) -> Body:
         if token.kind == "end" if ending == "end" else scanner.sees("}"):
             return Body(attributes, tuple(blocks), scanner.span(start))
         if token.kind == "end":
-            raise scanner.wrong("'}' must close the block")
+            assert opened is not None
+            hint = f"block {opened.text} begins at {scanner.source.place(opened.start)}"
+            raise scanner.wrong("'}' must close the block", hint)
         if token.kind != "name":
             raise scanner.wrong("an argument or a block is expected here")
         scanner.take()
@@ -72,7 +74,8 @@ def _block(scanner: Scanner, name: Token) -> Block:
             raise scanner.wrong(f"'=' or '{{' must follow {name.text}")
     scanner.take()
     scanner.deeper()
-    inner = _single_line(scanner) if scanner.peek().kind not in ("newline", "end") else _body(scanner, "}")
+    one_line = scanner.peek().kind not in ("newline", "end")
+    inner = _single_line(scanner) if one_line else _body(scanner, "}", name)
     scanner.expect("}", "'}' must close the block", "a block on one line holds one argument")
     scanner.depth -= 1
     return Block(name.text, tuple(labels), inner, scanner.span(name.start))

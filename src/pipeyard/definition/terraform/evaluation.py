@@ -8,6 +8,7 @@ from functools import cache
 
 from msgspec import structs
 
+from pipeyard.definition.declaration import suggestion
 from pipeyard.definition.terraform.access import attribute_of, element_of, fault
 from pipeyard.definition.terraform.conversion import (
     ConversionError,
@@ -158,6 +159,7 @@ def _steps(node: Expression, scope: Scope, local: Locals) -> Value:
             try:
                 found, taken = scope.reference(at.name, names, node.span)
             except InputError as error:
+                error.hint = error.hint or suggestion(at.name, local.names)
                 raise _placed(error, node.span.place) from None
         value = found
     else:
@@ -240,7 +242,8 @@ def _operand(node: Expression, kind: Primitive, operator: str, scope: Scope, loc
     try:
         return convert(value, kind)
     except ConversionError as error:
-        raise fault(f"the operand of {operator} is unsuitable: {error.message}", node.span) from None
+        hint = 'a template joins text: "${a}${b}"' if operator == "+" and value.type == STRING else ""
+        raise fault(f"the operand of {operator} is unsuitable: {error.message}", node.span, hint) from None
 
 
 def _unary(node: Unary, scope: Scope, local: Locals) -> Value:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import ParamSpec
 
+from pipeyard.definition.declaration import suggestion
 from pipeyard.definition.terraform.constraints import ANYTHING, Constraint, read_constraint, with_defaults
 from pipeyard.definition.terraform.contents import Contents, block_types
 from pipeyard.definition.terraform.conversion import ConversionError, as_string, convert
@@ -40,6 +41,10 @@ _META = _RESOURCE_META | {"providers", "source", "version"}
 
 class FromElsewhere(InputError):
     """The source of a module is neither local nor installed."""
+
+
+class WrongCall(InputError):
+    """A module is given what it has no variable for."""
 
 
 class Module:
@@ -205,6 +210,7 @@ class Module:
         if name not in self._children:
             block = self.configuration.modules[name]
             folder = self._source(block)
+            _check_arguments(block, self.project.configuration(folder).variables)
             instances = []
             for repetition in self.repetitions(block, f"module.{name}"):
                 address = self.called(f"module.{name}{repetition.suffix}")
@@ -232,11 +238,19 @@ class Module:
             )
         folder = (self.folder / source).resolve()
         if not folder.is_dir():
-            raise InputError(f"there is no folder {source} for module {name}", place=attribute.span.place)
+            message = f"there is no folder {source} for module {name}"
+            raise InputError(message, place=attribute.span.place, hint=self._folder_like(folder))
         if self.address.count("module.") > 20:
             raise InputError("modules call each other more than 20 levels deep", place=attribute.span.place)
         self.project.folders.allow(folder)
         return folder
+
+    def _folder_like(self, missing: Path) -> str:
+        """A suggestion of a folder beside a missing one, within the configuration."""
+        beside = missing.parent
+        if not beside.is_relative_to(self.project.folders.root) or not beside.is_dir():
+            return ""
+        return suggestion(missing.name, [path.name for path in beside.iterdir() if path.is_dir()])
 
     def _installed(self, name: str) -> Path | None:
         """Where `terraform init` has put a module that is not local, if it did so beneath the root module's folder."""
@@ -339,6 +353,17 @@ class Module:
 
     def _nested(self, body: Body, kind: str, repetition: Repetition) -> Value:
         return Contents(self, body, repetition).objects(kind)
+
+
+def _check_arguments(block: Block, variables: Mapping[str, Block]) -> None:
+    for name, attribute in block.body.attributes.items():
+        if name not in variables and name not in _META:
+            known = ", ".join(sorted(variables))
+            raise WrongCall(
+                f"module {block.labels[0]} has no variable {name}",
+                place=attribute.span.place,
+                hint=suggestion(name, variables) or (f"it has {known}" if known and len(known) < 200 else ""),
+            )
 
 
 def _arguments(caller: Module, block: Block, repetition: Repetition) -> Callable[[str, Constraint], Value | None]:

@@ -9,7 +9,7 @@ from pipeyard.definition.documents import Leaf, Table, Unknown
 from pipeyard.definition.model import Definition, PipelineDeclaration
 from pipeyard.definition.places import Inputs, Places, Reading
 from pipeyard.definition.terraform.contents import Contents
-from pipeyard.definition.terraform.modules import FromElsewhere, Module
+from pipeyard.definition.terraform.modules import FromElsewhere, Module, WrongCall
 from pipeyard.definition.terraform.pipelines import pipeline_table
 from pipeyard.definition.terraform.project import Project
 from pipeyard.definition.terraform.repetition import Repetition
@@ -63,8 +63,8 @@ def _shown(folder: Path) -> Callable[[Path], str]:
 def _definition(root: Module, notes: Notes) -> Definition | None:
     pipelines: list[PipelineDeclaration] = []
     left_out: list[str] = []
-    elsewhere: list[FromElsewhere] = []
-    for module, block in _declared(root, notes, elsewhere):
+    unread: list[InputError] = []
+    for module, block in _declared(root, notes, unread):
         name = f"{block.labels[0]}.{block.labels[1]}"
         try:
             repetitions = module.repetitions(block, name)
@@ -82,10 +82,13 @@ def _definition(root: Module, notes: Notes) -> Definition | None:
             if found is not None:
                 pipelines.append(found)
     _check_variables(root, notes)
-    if not pipelines:
-        for unread in elsewhere:  # a pipeline may be in one of them; otherwise they are no matter
-            place = unread.place or Place(root.project.shown(root.folder))
-            notes.warning(unread.message, place, rule="module-not-read", hint=unread.hint)
+    for left in unread:
+        from_elsewhere = isinstance(left, FromElsewhere)
+        if pipelines and from_elsewhere:
+            continue
+        say = notes.warning if pipelines or from_elsewhere else notes.error  # a pipeline may be in it
+        place = left.place or Place(root.project.shown(root.folder))
+        say(left.message, place, rule="module-not-read", hint=left.hint)
     if not pipelines and not notes.failed:
         _say_none(root, left_out, notes)
     if notes.failed:
@@ -93,10 +96,10 @@ def _definition(root: Module, notes: Notes) -> Definition | None:
     return surroundings(root, tuple(pipelines), _hidden(root), notes)
 
 
-def _declared(module: Module, notes: Notes, elsewhere: list[FromElsewhere]) -> Iterator[tuple[Module, Block]]:
+def _declared(module: Module, notes: Notes, unread: list[InputError]) -> Iterator[tuple[Module, Block]]:
     """Blocks that declare pipelines, of a module and of all instances of those that it calls.
 
-    Modules that are not on this machine are added to `elsewhere`.
+    Why a module cannot be read is added to `unread`: it is no matter as long as the pipeline is elsewhere.
     """
     for (kind, _), block in module.configuration.resources.items():
         if kind == PIPELINE:
@@ -104,11 +107,11 @@ def _declared(module: Module, notes: Notes, elsewhere: list[FromElsewhere]) -> I
     for name, block in module.configuration.modules.items():
         try:
             children = module.child(name)
-        except FromElsewhere as error:
-            elsewhere.append(error)
-            continue
         except InputError as error:
-            notes.warning(error.message, error.place or block.span.place, rule="module-not-read", hint=error.hint)
+            if isinstance(error, WrongCall):
+                notes.error(error.message, error.place or block.span.place, rule="wrong-variable", hint=error.hint)
+            else:
+                unread.append(error)
             continue
         for repetition, child in children:
             if repetition.unknown and next(_declared(child, Notes(), []), None) is None:
@@ -116,7 +119,7 @@ def _declared(module: Module, notes: Notes, elsewhere: list[FromElsewhere]) -> I
             if repetition.unknown:
                 _say_open(repetition, block, notes)
             if notes.planning or not repetition.unknown:
-                yield from _declared(child, notes, elsewhere)
+                yield from _declared(child, notes, unread)
 
 
 def _say_open(repetition: Repetition, block: Block, notes: Notes) -> None:
@@ -151,7 +154,9 @@ def _check_variables(root: Module, notes: Notes) -> None:
         try:
             root.variable(name)
         except InputError as error:
-            notes.error(error.message, error.place or block.span.place, rule="wrong-variable", hint=error.hint)
+            place = error.place or block.span.place
+            if all((known.message, known.place) != (error.message, place) for known in notes.problems):
+                notes.error(error.message, place, rule="wrong-variable", hint=error.hint)
 
 
 def _hidden(root: Module) -> tuple[str, ...]:

@@ -104,7 +104,11 @@ class Scanner:
             return Token("end", "", start, start)
         found = _TOKEN.match(self.text, start, self.limit)
         if found is None or found.lastgroup is None:
-            raise InputError(f"{self.text[start]!r} is no character of this language", place=self.source.place(start))
+            raise InputError(
+                f"{self.text[start]!r} is no character of this language",
+                place=self.source.place(start),
+                hint="text stands in double quotes" if self.text[start] == "'" else "",
+            )
         if found[0] == "/" and self.text.startswith("/*", start):
             raise InputError("a comment that begins here has no end", place=self.source.place(start))
         return Token(found.lastgroup, found[0], start, found.end())

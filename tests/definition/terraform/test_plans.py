@@ -92,3 +92,20 @@ def test_the_json_of_a_state_is_read_as_well(tmp_path: Path) -> None:
 def test_other_json_is_no_plan(tmp_path: Path) -> None:
     assert not TerraformReader().recognises(write(tmp_path, {"format_version": "1.2"}))
     assert not TerraformReader().recognises(write(tmp_path, {"Resources": {}}))
+
+
+def test_a_plan_has_every_instance_in_modules_of_modules_and_nothing_of_the_state_before(tmp_path: Path) -> None:
+    def named(address: str, name: str) -> dict[str, Any]:
+        return {**PIPELINE, "address": address, "values": {**PIPELINE["values"], "name": name}}  # type: ignore[dict-item]
+
+    deep = {"address": "module.a", "child_modules": [{"resources": [named('module.a["x.y"].module.b.p', "deep")]}]}
+    planned = [named("aws_codepipeline.p[0]", "first"), named('aws_codepipeline.p["a.b"]', "keyed")]
+    document = {
+        "format_version": "1.2",
+        "planned_values": {"root_module": {"resources": planned, "child_modules": [deep]}},
+        "prior_state": {"values": {"root_module": {"resources": [named("aws_codepipeline.old", "old")]}}},
+        "resource_changes": [{"address": "aws_codepipeline.old", "change": {"after_unknown": {"name": True}}}],
+    }
+    reading = TerraformReader().read(write(tmp_path, document))
+    assert reading.definition is not None
+    assert [pipeline.name for pipeline in reading.definition.pipelines] == ["first", "keyed", "deep"]

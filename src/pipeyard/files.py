@@ -66,6 +66,52 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+_LEVELS = 100  # of folders held open at once, and of Python's own stack
+_INNER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def remove_tree(folder: str | Path, *, dir_fd: int | None = None) -> None:
+    """Removes a folder, which may be nested deeper than Python's stack, the number of open files or a path allows.
+
+    What lies too deep is moved up into `folder` and removed from there. Links are not followed. Raises OSError for the
+    first thing that stays, when all that can go is gone; FileNotFoundError when there is no folder.
+    """
+    top = os.open(folder, _INNER, dir_fd=dir_fd)
+    failed: list[OSError] = []
+    try:
+        while _emptied(top, top, _LEVELS, failed):
+            failed.clear()
+    finally:
+        os.close(top)
+    if failed:
+        raise failed[0]
+    os.rmdir(folder, dir_fd=dir_fd)
+
+
+def _emptied(folder: int, top: int, levels: int, failed: list[OSError]) -> bool:
+    """True when something was moved up, and the top has to be emptied again."""
+    moved = False
+    with os.scandir(folder) as entries:
+        inner = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+    for name, is_folder in inner:
+        try:
+            if not is_folder:
+                os.unlink(name, dir_fd=folder)
+            elif levels == 0:
+                os.rename(name, f".deep-{uuid.uuid4().hex}", src_dir_fd=folder, dst_dir_fd=top)
+                moved = True
+            else:
+                child = os.open(name, _INNER, dir_fd=folder)
+                try:
+                    moved = _emptied(child, top, levels - 1, failed) or moved
+                finally:
+                    os.close(child)
+                os.rmdir(name, dir_fd=folder)
+        except OSError as error:
+            failed.append(error)
+    return moved
+
+
 def sweep_temporaries(folder: Path, older_than_s: float, now_s: float) -> int:
     """Removes what killed writers left in a folder; gives how many. Living writers of younger files are safe."""
     removed = 0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeyard.files import locked, read_regular, replace_file, sweep_temporaries
+from pipeyard.files import locked, read_regular, remove_tree, replace_file, sweep_temporaries
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -71,3 +71,27 @@ def test_only_a_regular_file_of_a_bearable_size_is_read(tmp_path: Path) -> None:
     for name, limit in (("file", 4), ("pipe", 10), ("device", 10), (".", 10), ("missing", 10)):
         with pytest.raises(OSError, match=r"larger|regular|No such file|directory"):
             read_regular(tmp_path / name, limit)
+
+
+def test_a_folder_nested_deeper_than_a_path_is_long_is_removed_and_not_what_its_links_lead_to(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "file").touch()
+    top = tmp_path / "top"
+    top.mkdir()
+    here = os.open(top, os.O_RDONLY)
+    for _ in range(3000):
+        os.mkdir("ab", dir_fd=here)
+        inner = os.open("ab", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = inner
+    os.symlink(tmp_path / "kept", "link", dir_fd=here)
+    os.close(here)
+
+    remove_tree(top)
+
+    assert [entry.name for entry in tmp_path.iterdir()] == ["kept"]
+    assert (tmp_path / "kept" / "file").exists()
+    with pytest.raises(FileNotFoundError):
+        remove_tree(top)

@@ -60,3 +60,18 @@ def test_an_archive_does_not_write_through_a_link_that_leads_nowhere(yard: Yard)
     members: list[Member] = [("s", tarfile.SYMTYPE, "/etc"), ("s/x", tarfile.REGTYPE, b"x")]
     with pytest.raises(BuildFailed, match="open /s/x: no such file or directory"):
         yard.build("FROM scratch\nADD x.tar /o/\n", {"x.tar": tar_of(*members)})
+
+
+@pytest.mark.parametrize("kind", ["one file", "each folder"])
+def test_an_archive_of_thousands_of_nested_folders_is_added_and_seen_by_what_follows(yard: Yard, kind: str) -> None:
+    levels = range(1900, 1901) if kind == "one file" else range(1, 1901)
+    members: list[Member] = [("/".join(["a"] * level), tarfile.DIRTYPE, "") for level in levels]
+    dockerfile = "FROM scratch AS base\nADD x.tar /\nFROM base\nCOPY y /a/a/y\nADD z.tar /\n"
+    built = yard.build(dockerfile, {"x.tar": tar_of(*members), "y": b"y", "z.tar": tar_of(*members)})
+    assert content_of(built, "a/a/y") == b"y"
+
+
+def test_files_that_an_archive_holds_again_and_again_are_not_each_looked_for_among_all(yard: Yard) -> None:
+    members: list[Member] = [(f"d/{number}", tarfile.REGTYPE, b"") for number in range(6000)]
+    built = yard.build("FROM scratch\nADD x.tar /\n", {"x.tar": tar_of(*members, *members)})
+    assert len(entries_of(built)) == 6001

@@ -10,6 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipeyard.errors import DigestMismatch
+from pipeyard.files import remove_tree
 from pipeyard.image.layers import (
     GZIP,
     ZSTD,
@@ -280,3 +281,55 @@ def test_no_layer_reaches_out_of_its_folder(tmp_path_factory: pytest.TempPathFac
         pass
     assert sorted(path.name for path in place.iterdir()) == ["outside", "root"]
     assert list((place / "outside").iterdir()) == []
+
+
+def nested(levels: int) -> list[str]:
+    return ["/".join(["a"] * level) for level in range(1, levels + 1)]
+
+
+DEEP = {
+    "one file": lambda levels: [file(nested(levels)[-1])],
+    "each folder": lambda levels: [folder(path) for path in nested(levels)],
+    "the deepest folder first": lambda levels: [folder(path) for path in reversed(nested(levels))],
+    "files in the deepest": lambda levels: [file("a/" * levels + str(name)) for name in range(levels)],
+    "a file becomes a folder": lambda levels: [file("a"), folder("a"), file(nested(levels)[-1]), file("a")],
+}
+
+
+@pytest.mark.parametrize("name", DEEP)
+def test_unpacking_takes_steps_in_proportion_to_the_depth_of_a_layer(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = 0
+    real = os.open
+
+    def counting(*arguments: object, **options: object) -> int:
+        nonlocal opened
+        opened += 1
+        return real(*arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "open", counting)
+    lower = tmp_path / "lower"
+    unpack(lower, file("other/file"))
+    opened = 0
+    levels = 1900
+    unpack(tmp_path / "layer", *DEEP[name](levels), lowers=(lower,))
+    # Some 64 for each level where a folder is found from the nearest that is open; 1900 from the root.
+    assert opened < levels * 150, opened
+    monkeypatch.undo()
+    remove_tree(tmp_path / "layer")
+
+
+def test_folders_that_names_imply_count_as_entries(tmp_path: Path) -> None:
+    layer = b"".join(tar_blocks([file("/".join(["a"] * 50))], None))
+    tmp_path.joinpath("x").mkdir()
+    with pytest.raises(BadArchive, match="imply more than 10 folders"):
+        extract(io.BytesIO(layer), tmp_path / "x", limits=ExtractLimits(entries=10))
+
+
+def test_a_folder_in_the_place_of_a_lower_layers_link_gets_what_comes_after_it(tmp_path: Path) -> None:
+    lower = tmp_path / "lower"
+    unpack(lower, folder("usr/lib"), symlink("lib", "usr/lib"))
+    unpack(tmp_path / "layer", file("lib/a"), folder("lib"), file("lib/b"), lowers=(lower,))
+    assert (tmp_path / "layer/usr/lib/a").exists()
+    assert (tmp_path / "layer/lib/b").exists()

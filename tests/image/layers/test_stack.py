@@ -147,3 +147,11 @@ def test_a_stack_may_grow_as_high_as_overlayfs_allows(tmp_path: Path) -> None:
     assert found.file == f"{tmp_path}/0/same/of-0"
     assert stack.lookup("same/of-500") is None
     assert stack.lookup("other") is None
+
+
+def test_a_stack_is_asked_for_a_path_of_thousands_of_folders(tmp_path: Path) -> None:
+    (tmp_path / "a/a").mkdir(parents=True)
+    stack = FolderStack([tmp_path])
+    assert stack.lookup("/".join(["a"] * 2000)) is None
+    assert stack.names("/".join(["a"] * 2000)) == []
+    assert stack.lookup("a/a") is not None

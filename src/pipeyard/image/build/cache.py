@@ -17,7 +17,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
@@ -25,7 +25,7 @@ from typing import BinaryIO
 import msgspec
 from msgspec import Struct
 
-from pipeyard.files import replace_file
+from pipeyard.files import remove_tree, replace_file
 from pipeyard.image.build.placement import scatter
 from pipeyard.image.build.settled import forget_unsettled
 from pipeyard.oci import Descriptor, Digest
@@ -248,7 +248,5 @@ class BuildCache:
 
 
 def _remove(folder: Path) -> None:
-    if os.path.lexists(folder):
-        import shutil
-
-        shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):
+        remove_tree(folder)

@@ -136,7 +136,10 @@ class Copier:
 
     def replace(self, path: str) -> None:
         """Forgets what was put at the path and below it; what the layers below have there is covered by what comes."""
-        for known in [one for one in self.placed if one == path or one.startswith(path + "/")]:
+        node = self.view.lookup(path)
+        is_alone = node is not None and node.kind != "dir"
+        below = [] if is_alone else [one for one in self.placed if one.startswith(path + "/")]
+        for known in [*([path] if path in self.placed else []), *below]:
             names = self.placed.pop(known).names
             if names is not None:
                 names.remove(known)

@@ -20,6 +20,7 @@ from pipeyard.image.layers import Content, Entry
 from pipeyard.image.layers.stack import resolve_links
 
 _SMALL = 1 << 20
+_MOST_REMEMBERED = 10_000
 
 
 class Spool:
@@ -85,9 +86,10 @@ def unpack(copier: Copier, tree: FileTree, source: str, node: Node, destination:
     root = copier.view.resolve(posixpath.normpath("/" + destination.lstrip("/")).lstrip("/"))
     copier.make_folders(root, plain_mode=True)
     with opened(tree, source, node) as stream:
+        folders = _Folders(copier.view, root)
         try:
             for entry in read_entries(stream.read):
-                _place(copier, root, entry, spool)
+                _place(copier, folders, entry, spool)
         except BadArchive as error:
             raise BuildFailed(f"{source} is a damaged archive: {error.message}") from error
     return True
@@ -108,13 +110,40 @@ def opened(tree: FileTree, source: str, node: Node) -> Iterator[BinaryIO]:
             yield stream
 
 
-def _place(copier: Copier, root: str, entry: Entry, spool: Spool) -> None:
+class _Folders:
+    """Where an archive's folders lie below its destination, remembered until a link may have changed that."""
+
+    def __init__(self, view: Growing, root: str) -> None:
+        self.root = root
+        self._view = view
+        self._known: dict[str, str] = {}
+
+    def at(self, path: str) -> str:
+        found = self._known.get(path)
+        if found is not None:
+            return found
+        parent, _, name = path.rpartition("/")
+        above = self._known.get(parent) if path else self.root
+        found = joined(above, name) if above is not None and path else above
+        if found is None or _is_link(self._view, found):
+            found = _beneath(self._view, self.root, path)
+        if len(self._known) > _MOST_REMEMBERED:
+            self._known.clear()
+        self._known[path] = found
+        return found
+
+    def forget(self) -> None:
+        self._known.clear()
+
+
+def _place(copier: Copier, folders: _Folders, entry: Entry, spool: Spool) -> None:
+    root = folders.root
     view, owner = copier.view, copier.ownership.owner
     path = posixpath.normpath("/" + entry.path).lstrip("/")
     if not path:
         return
     parent, _, name = path.rpartition("/")
-    folder = _beneath(view, root, parent)
+    folder = folders.at(parent)
     existing = view.lookup(folder)
     if existing is None:
         if folder != joined(root, parent) and any(_is_link(view, joined(root, above)) for above in _prefixes(parent)):
@@ -124,6 +153,10 @@ def _place(copier: Copier, root: str, entry: Entry, spool: Spool) -> None:
     before = view.lookup(target)
     if before is not None and not (before.kind == "dir" and entry.kind == "dir"):
         copier.replace(target)
+        if before.kind in ("dir", "symlink"):
+            folders.forget()
+    if entry.kind in ("symlink", "hardlink"):
+        folders.forget()
     uid, gid = owner if owner is not None else (entry.uid, entry.gid)
     placed = structs.replace(entry, path=target, uid=uid, gid=gid)
     if entry.kind == "hardlink":
@@ -164,7 +197,9 @@ def _prefixes(path: str) -> Iterator[str]:
 
 def _implied(copier: Copier, view: Growing, folder: str) -> None:
     """Folders that the archive has things in and does not name are root's."""
-    if not folder or view.lookup(folder) is not None:
-        return
-    _implied(copier, view, posixpath.dirname(folder))
-    copier.put(folder, Placed(Node(kind="dir", mode=0o755, mtime_ns=copier.epoch_ns)))
+    missing = []
+    while folder and view.lookup(folder) is None:
+        missing.append(folder)
+        folder = posixpath.dirname(folder)
+    for path in reversed(missing):
+        copier.put(path, Placed(Node(kind="dir", mode=0o755, mtime_ns=copier.epoch_ns)))

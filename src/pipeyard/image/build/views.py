@@ -16,11 +16,15 @@ class Lookup(Protocol):
     def lookup(self, path: str) -> Node | None: ...
 
 
+_MOST_REMEMBERED = 10_000
+
+
 class Listing:
     """The entries of one layer by path, and what they hide of the layers below."""
 
     def __init__(self, entries: Iterable[Entry]) -> None:
         self.nodes: dict[str, Node] = {}
+        self._hidden: dict[str, bool] = {}  # of folders: whether the layers below count in them
         self.removed: set[str] = set()
         self.opaque: set[str] = set()
         for entry in entries:
@@ -43,15 +47,27 @@ class Listing:
         """Whether the layers below do not count for the path: a whiteout or something that is no folder is above it."""
         if path in self.removed:
             return True
-        parent = path
-        while parent:
-            parent = parent.rpartition("/")[0]
-            if parent in self.opaque or parent in self.removed:
-                return True
-            above = self.nodes.get(parent)
-            if above is not None and above.kind != "dir":
-                return True
-        return False
+        return self._hides_in(path.rpartition("/")[0])
+
+    def _hides_in(self, folder: str) -> bool:
+        # Remembered by folder: neighbours and what is below them ask for the same again and again.
+        asked: list[str] = []
+        while (hidden := self._hidden.get(folder)) is None:
+            asked.append(folder)
+            hidden = self._hides_below(folder)
+            if hidden or not folder:
+                break
+            folder = folder.rpartition("/")[0]
+        if len(self._hidden) + len(asked) > _MOST_REMEMBERED:
+            self._hidden.clear()
+        self._hidden.update(dict.fromkeys(asked, hidden))
+        return hidden
+
+    def _hides_below(self, folder: str) -> bool:
+        if folder in self.opaque or folder in self.removed:
+            return True
+        node = self.nodes.get(folder)
+        return node is not None and node.kind != "dir"
 
 
 def _implied_folders(nodes: Mapping[str, Node]) -> set[str]:
@@ -108,7 +124,11 @@ class Growing:
 
     def cover(self, path: str) -> None:
         """Takes away what is at the path and below it."""
+        node = self.lookup(path)
         self._covered.add(path)
+        if node is not None and node.kind != "dir":
+            self.made.pop(path, None)
+            return
         for known in [one for one in self.made if one == path or one.startswith(path + "/")]:
             del self.made[known]
 

@@ -10,6 +10,8 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from msgspec import Struct
+
 from pipeyard.errors import BuildFailed
 from pipeyard.image.layers.entry import Entry, Kind, layer_order, whiteout
 from pipeyard.image.layers.powers import OWNER_XATTR, Form, form_of_this_process, owner_of
@@ -32,7 +34,14 @@ def diff_upper(
     """
     chosen = form or form_of_this_process()
     stack = lowers if isinstance(lowers, FolderStack) else FolderStack(lowers)
-    return sorted(_Diff(upper, stack, chosen, run_owner).walk("", opaque=False), key=layer_order)
+    return sorted(_Diff(upper, stack, chosen, run_owner).walk(), key=layer_order)
+
+
+class _Inner(Struct, frozen=True):
+    """A folder to go on with."""
+
+    path: str
+    opaque: bool
 
 
 class _Diff:
@@ -43,7 +52,20 @@ class _Diff:
         self._run_owner = run_owner
         self._inodes: dict[tuple[int, int], str] = {}
 
-    def walk(self, folder: str, *, opaque: bool) -> Iterator[Entry]:
+    def walk(self) -> Iterator[Entry]:
+        """Changes in all folders, each one's before those in what follows it."""
+        # Not by recursion: a command nests folders deeper than Python's stack.
+        entered = [self._folder("", opaque=False)]
+        while entered:
+            found = next(entered[-1], None)
+            if found is None:
+                entered.pop()
+            elif isinstance(found, Entry):
+                yield found
+            else:
+                entered.append(self._folder(found.path, opaque=found.opaque))
+
+    def _folder(self, folder: str, *, opaque: bool) -> "Iterator[Entry | _Inner]":
         """Changes in one folder; within an opaque one, what is below it and missing here was deleted."""
         here = f"{self._upper}/{folder}" if folder else self._upper
         with os.scandir(here) as entries:
@@ -63,7 +85,7 @@ class _Diff:
                 if name not in seen:
                     yield whiteout(f"{folder}/{name}")
 
-    def _changed(self, path: str, file: str, status: os.stat_result, opaque: bool) -> Iterator[Entry]:
+    def _changed(self, path: str, file: str, status: os.stat_result, opaque: bool) -> "Iterator[Entry | _Inner]":
         kind = _kind(status)
         if kind is None:
             return
@@ -74,7 +96,7 @@ class _Diff:
         self._make_readable(file, status, kind)
         if kind == "dir":
             hides = below is not None and below.is_folder and (opaque or is_overlay_opaque(file))
-            yield from self.walk(path, opaque=hides)
+            yield _Inner(path, hides)
 
     def _entry(
         self, path: str, kind: Kind, file: str, status: os.stat_result, xattrs: dict[str, bytes], below: Found | None

@@ -48,7 +48,7 @@ def extract(
     `expected`. The folder's content is to be thrown away then.
     """
     unpacked = Unpacked(stream.read)
-    writer = FolderWriter(folder, FolderStack(lowers), form or form_of_this_process())
+    writer = FolderWriter(folder, FolderStack(lowers), form or form_of_this_process(), most_folders=limits.entries)
     count = content = 0
     with Prefetched(unpacked, limits, stop) as pieces:
         try:

@@ -13,28 +13,32 @@ from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 
+from pipeyard.files import remove_tree
 from pipeyard.image.layers.attributes import Attributes
 from pipeyard.image.layers.decompress import BadArchive
 from pipeyard.image.layers.entry import Entry, is_opaque, is_whiteout, removed_path
+from pipeyard.image.layers.links import OPEN_FOLDER, Links
 from pipeyard.image.layers.powers import Form, owner_of
 from pipeyard.image.layers.read import Member
 from pipeyard.image.layers.stack import FolderStack, is_overlay_whiteout, make_whiteout, resolve_links
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _MAX_OPEN = 64  # folders kept open
+_STRIDE = 64  # of so many folders walked through, one is kept open
 
 
 class FolderWriter:
     """Puts members into the folder; times of folders are set at the end, when nothing changes them any more."""
 
-    def __init__(self, folder: Path, lowers: FolderStack, form: Form) -> None:
+    def __init__(self, folder: Path, lowers: FolderStack, form: Form, *, most_folders: int = 10_000_000) -> None:
         self._root = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._lowers = lowers
         self._form = form
         self._attributes = Attributes(form)
         self._open: OrderedDict[str, int] = OrderedDict()
         self._folder_times: dict[str, int] = {}
+        self._most_folders = most_folders
+        self._made = 0  # folders that the layer does not name
         self._retired: list[int] = []  # closed when the current member is done
         self.skipped: list[str] = []
 
@@ -50,7 +54,12 @@ class FolderWriter:
         self._retired.clear()
 
     def finish(self) -> None:
-        for path in sorted(self._folder_times, reverse=True):
+        # The uppermost first, so that each is found in one that is open; its own time is no change of the folder's.
+        gone = ""
+        for path in sorted(self._folder_times):
+            self._close_retired()
+            if gone and path.startswith(f"{gone}/"):
+                continue
             try:
                 parent, name = self._parent(path)
                 time = self._folder_times[path]
@@ -58,13 +67,16 @@ class FolderWriter:
                     status = os.stat(name, dir_fd=parent, follow_symlinks=False)
                     if stat.S_ISDIR(status.st_mode):
                         os.utime(name, ns=(time, time), dir_fd=parent, follow_symlinks=False)
+                    else:
+                        gone = path
                 else:
                     os.utime(self._root, ns=(time, time))
             except (FileNotFoundError, BadArchive):
-                continue  # a later entry took its place
+                gone = path  # a later entry took its place
             except OSError as error:
                 if error.errno not in (errno.ELOOP, errno.ENOTDIR):
                     raise
+                gone = path
 
     def write(self, member: Member) -> None:
         entry = member.entry
@@ -113,9 +125,7 @@ class FolderWriter:
             self._open.move_to_end(folder)
             return known, name
         descriptor = self._enter(folder)
-        if len(self._open) >= _MAX_OPEN:
-            self._retired.append(self._open.popitem(last=False)[1])
-        self._open[folder] = descriptor
+        self._keep_open(folder, descriptor)
         return descriptor, name
 
     def _enter(self, folder: str) -> int:
@@ -124,32 +134,76 @@ class FolderWriter:
         except OSError as error:
             if error.errno not in (errno.ENOENT, errno.ELOOP, errno.ENOTDIR):
                 raise
-        real = resolve_links(folder, self._link)
+        links = Links(self._root, self._lowers, self._form.overlay_prefix + "opaque")
+        try:
+            real = resolve_links(folder, links.at)
+        finally:
+            links.close()
         return self._walk(real, make=True)
 
     def _walk(self, path: str, *, make: bool = False) -> int:
-        """Opens a folder component by component; a symlink on the way is an error of the kernel's."""
-        here = os.dup(self._root)
-        done = ""
+        """Opens a folder component by component; a symlink on the way is an error of the kernel's.
+
+        Begins at the nearest folder above it that is open. Some on the way stay open, so that a path of thousands of
+        folders is not walked again and again from its root.
+        """
+        at, here = self._nearest(path)
+        steps = 0
+        hidden: bool | None = None
         try:
-            for part in path.split("/") if path else ():
-                done = f"{done}/{part}" if done else part
+            for part in path[at:].split("/") if path else ():
+                at += len(part) + 1
+                steps += 1
                 try:
-                    inner = os.open(part, _FOLDER, dir_fd=here)
+                    inner = os.open(part, OPEN_FOLDER, dir_fd=here)
                 except OSError as error:
                     if not make or error.errno not in (errno.ENOENT, errno.ENOTDIR):
                         raise
-                    self._missing_folder(here, part, done)
-                    inner = os.open(part, _FOLDER, dir_fd=here)
+                    done = path[: at - 1]
+                    if hidden is None:
+                        hidden = self._hidden_below(done)
+                    # What is in a folder that was just made is missing as well, and as hidden as that is.
+                    hidden = self._missing_folder(here, part, done, hidden_above=hidden)
+                    inner = os.open(part, OPEN_FOLDER, dir_fd=here)
                 os.close(here)
                 here = inner
+                if steps % _STRIDE == 0 and path[: at - 1] not in self._open:
+                    self._keep_open(path[: at - 1], os.dup(here))
         except BaseException:
             os.close(here)
             raise
         return here
 
-    def _missing_folder(self, parent: int, name: str, path: str) -> None:
-        """A folder that the layer does not name: as it is in the layers below, or root's own."""
+    def _nearest(self, path: str) -> tuple[int, int]:
+        """Where in `path` to go on, and from which folder, opened once more."""
+        at = path.rfind("/")
+        while at > 0:
+            above = path[:at]
+            known = self._open.get(above)
+            if known is not None:
+                self._open.move_to_end(above)
+                return at + 1, os.dup(known)
+            at = path.rfind("/", 0, at)
+        return 0, os.dup(self._root)
+
+    def _keep_open(self, path: str, descriptor: int) -> None:
+        if len(self._open) >= _MAX_OPEN:
+            self._retired.append(self._open.popitem(last=False)[1])
+        self._open[path] = descriptor
+
+    def _forget_open(self) -> None:
+        """Open folders stay open for whoever is using them now, and are found anew by the next."""
+        self._retired.extend(self._open.values())
+        self._open.clear()
+
+    def _missing_folder(self, parent: int, name: str, path: str, *, hidden_above: bool) -> bool:
+        """Makes a folder that the layer does not name: as it is in the layers below, or root's own.
+
+        True when nothing of the layers below shows in it.
+        """
+        self._made += 1
+        if self._made > self._most_folders:
+            raise BadArchive(f"the layer's names imply more than {self._most_folders} folders")
         hidden = False
         try:
             status = os.stat(name, dir_fd=parent, follow_symlinks=False)
@@ -160,7 +214,8 @@ class FolderWriter:
                 raise BadArchive(f"{path!r} is a file and a folder at once")
             os.unlink(name, dir_fd=parent)
             hidden = True
-        below = None if hidden or self._hidden_below(path) else self._lowers.lookup(path)
+        hidden_here = hidden or hidden_above
+        below = None if hidden_here else self._lowers.lookup(path)
         entry = Entry(path=path, kind="dir", mode=0o755)
         if below is not None and below.is_folder:
             uid, gid = owner_of(below.file, below.status, self._form)
@@ -168,41 +223,26 @@ class FolderWriter:
             entry = Entry(path=path, kind="dir", mode=mode, uid=uid, gid=gid, mtime_ns=below.status.st_mtime_ns)
         os.mkdir(name, 0o700, dir_fd=parent)
         self._dress_folder(parent, name, entry, opaque=hidden)
+        return hidden_here
 
     def _hidden_below(self, path: str) -> bool:
         """Whether a folder of this layer that holds `path` hides what the layers below have there."""
-        parts = path.split("/")
-        for count in range(1, len(parts)):
-            try:
-                descriptor = self._walk("/".join(parts[:count]))
-            except OSError:
-                return False
-            try:
-                if self._form.overlay_prefix + "opaque" in os.listxattr(descriptor):
-                    return True
-            finally:
-                os.close(descriptor)
-        return False
-
-    def _link(self, path: str) -> str | None:
-        """The text of the symlink at `path`, in this layer or below it."""
-        parent, _, name = path.rpartition("/")
+        if self._lowers.is_empty:
+            return False
+        here = os.dup(self._root)
         try:
-            descriptor = self._walk(parent)
-        except OSError:
-            pass
-        else:
-            try:
-                status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
-                return os.readlink(name, dir_fd=descriptor) if stat.S_ISLNK(status.st_mode) else None
-            except FileNotFoundError:
-                pass
-            finally:
-                os.close(descriptor)
-        if self._hidden_below(path):
-            return None
-        found = self._lowers.lookup(path)
-        return os.readlink(found.file) if found and stat.S_ISLNK(found.status.st_mode) else None
+            for part in path.split("/")[:-1]:
+                try:
+                    inner = os.open(part, OPEN_FOLDER, dir_fd=here)
+                except OSError:
+                    return False
+                os.close(here)
+                here = inner
+                if self._form.overlay_prefix + "opaque" in os.listxattr(here):
+                    return True
+            return False
+        finally:
+            os.close(here)
 
     # -- one member of each kind ----------------------------------------------------------------------------------
 
@@ -242,10 +282,13 @@ class FolderWriter:
                 opaque = is_overlay_whiteout(_reached(parent, name), status)
                 self._remove(parent, name)
                 os.mkdir(name, 0o700, dir_fd=parent)
+        else:
+            if entry.path in self._open:  # until now a link of a layer below led somewhere else
+                self._forget_open()
         self._dress_folder(parent, name, entry, opaque=opaque)
 
     def _dress_folder(self, parent: int, name: str, entry: Entry, *, opaque: bool) -> None:
-        descriptor = os.open(name, _FOLDER, dir_fd=parent)
+        descriptor = os.open(name, OPEN_FOLDER, dir_fd=parent)
         try:
             if opaque:
                 self._attributes.make_opaque(descriptor)
@@ -337,7 +380,7 @@ class FolderWriter:
             self._hide_below(parent, name)
 
     def _hide_below(self, parent: int, name: str) -> None:
-        descriptor = os.open(name, _FOLDER, dir_fd=parent)
+        descriptor = os.open(name, OPEN_FOLDER, dir_fd=parent)
         try:
             self._attributes.make_opaque(descriptor)
         finally:
@@ -346,11 +389,9 @@ class FolderWriter:
     def _remove(self, parent: int, name: str) -> None:
         status = os.stat(name, dir_fd=parent, follow_symlinks=False)
         if stat.S_ISDIR(status.st_mode) or stat.S_ISLNK(status.st_mode):
-            # Open folders may have been reached through it. They stay open for whoever is using them now.
-            self._retired.extend(self._open.values())
-            self._open.clear()
+            self._forget_open()  # some may have been reached through it
         if stat.S_ISDIR(status.st_mode):
-            _remove_tree(parent, name)
+            remove_tree(name, dir_fd=parent)
         else:
             os.unlink(name, dir_fd=parent)
 
@@ -372,18 +413,3 @@ def _write_all(file: int, data: bytes | memoryview, offset: int) -> None:
     while (count := os.pwrite(file, data, offset)) < len(data):
         data = memoryview(data)[count:]
         offset += count
-
-
-def _remove_tree(parent: int, name: str) -> None:
-    folder = os.open(name, _FOLDER, dir_fd=parent)
-    try:
-        with os.scandir(folder) as entries:
-            inner = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
-        for child, is_folder in inner:
-            if is_folder:
-                _remove_tree(folder, child)
-            else:
-                os.unlink(child, dir_fd=folder)
-    finally:
-        os.close(folder)
-    os.rmdir(name, dir_fd=parent)

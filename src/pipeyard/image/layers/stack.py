@@ -83,10 +83,24 @@ class FolderStack:
 
     def _folders(self, path: str) -> tuple[str, ...]:
         known = self._merged.get(path)
-        if known is None:
-            found = self.lookup(path)
-            known = self._merged[path] = found.folders if found else ()
+        if known is not None:
+            return known
+        # From the nearest that is known downwards, not by recursion: paths are as deep as a hostile layer likes.
+        unknown, above = [path], path.rpartition("/")[0]
+        while (known := self._merged.get(above)) is None:
+            unknown.append(above)
+            above = above.rpartition("/")[0]
+        while unknown and known:
+            above = unknown.pop()
+            found = self.lookup(above)
+            known = self._merged[above] = found.folders if found else ()
+        if unknown:
+            self._merged[path] = ()
         return known
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._merged[""]
 
     def names(self, path: str) -> list[str]:
         """Sorted names in a folder of the merged tree; none when it is no folder."""

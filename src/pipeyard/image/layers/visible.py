@@ -50,7 +50,7 @@ def visible_entries(layers: Sequence[OpenLayer]) -> Iterator[tuple[int, Entry]]:
 def _is_covered(path: str, covered: set[str]) -> bool:
     if path in covered:
         return True
-    while path:
+    while path and covered:
         path = path.rpartition("/")[0]
         if f"{path}/" in covered or path in covered:
             return True

@@ -23,12 +23,26 @@ def copy_stack(stack: FolderStack, target: Path) -> None:
     """The merged tree, with owners, modes, times, attributes and hard links, into the empty folder `target`."""
     linked: dict[tuple[int, int], str] = {}
     root = stack.lookup("")
-    _copy_folder(stack, "", os.fspath(target), linked)
+    # Not by recursion: layers nest folders deeper than Python's stack.
+    entered = [(_copy_folder(stack, "", os.fspath(target), linked), "", root)]
+    while entered:
+        contents, destination, source = entered[-1]
+        inner = next(contents, None)
+        if inner is not None:
+            path, destination, found = inner
+            entered.append((_copy_folder(stack, path, destination, linked), destination, found))
+            continue
+        entered.pop()
+        if entered and source is not None:  # when nothing in it changes its time any more
+            _copy_attributes(source.file, source.status, destination)
     if root is not None:
         _copy_attributes(root.file, root.status, os.fspath(target))
 
 
-def _copy_folder(stack: FolderStack, path: str, target: str, linked: dict[tuple[int, int], str]) -> None:
+def _copy_folder(
+    stack: FolderStack, path: str, target: str, linked: dict[tuple[int, int], str]
+) -> Iterator[tuple[str, str, Found]]:
+    """What is in one folder; gives the folders in it that were made, with where, to go on with."""
     for name in stack.names(path):
         inner = f"{path}/{name}" if path else name
         found = stack.lookup(inner)
@@ -37,8 +51,7 @@ def _copy_folder(stack: FolderStack, path: str, target: str, linked: dict[tuple[
         destination = f"{target}/{name}"
         if found.is_folder:
             os.mkdir(destination)
-            _copy_folder(stack, inner, destination, linked)
-            _copy_attributes(found.file, found.status, destination)
+            yield inner, destination, found
         else:
             copy_file(found.file, found.status, destination, linked)
 
@@ -92,7 +105,14 @@ def _copy_attributes(source: str, status: os.stat_result, target: str) -> None:
 
 def signatures(root: Path) -> dict[str, Signature]:
     """Of everything in a tree: what differs when a thing was changed in any way, or replaced."""
-    return dict(_signatures(os.fspath(root), ""))
+    found: dict[str, Signature] = {}
+    folders = [""]
+    while folders:
+        for path, signature in _signatures(os.fspath(root), folders.pop()):
+            found[path] = signature
+            if stat.S_ISDIR(signature[2]):
+                folders.append(path)
+    return found
 
 
 def _signatures(root: str, path: str) -> Iterator[tuple[str, Signature]]:
@@ -101,8 +121,6 @@ def _signatures(root: str, path: str) -> Iterator[tuple[str, Signature]]:
             inner = f"{path}/{entry.name}" if path else entry.name
             status = entry.stat(follow_symlinks=False)
             yield inner, (status.st_ino, status.st_dev, status.st_mode, status.st_ctime_ns, status.st_size)
-            if entry.is_dir(follow_symlinks=False):
-                yield from _signatures(root, inner)
 
 
 def wait_for_next_tick(folder: Path) -> None:

@@ -1,6 +1,8 @@
 """Which paths stay out of a context, and what a source's wildcard means."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeyard.errors import DockerfileError, Place
 from pipeyard.image.dockerfile.ignore import IgnoreMatcher, compile_ignore, compile_patterns
@@ -41,6 +43,27 @@ def test_a_walk_hands_down_what_matched_above() -> None:
     assert rules.decide("keep/yes", within)[0] is False
     assert rules.decide("keep/no", within)[0] is True
     assert rules.decide("away", rules.top)[0] is True
+
+
+_part = st.sampled_from(["a", "b", "ab", "*", "**", "*a", "**/*b", "a*", "?", "[ab]", ".a", "a.b", "*.b"])
+_name = st.sampled_from(["a", "b", "ab", ".a", "a.b", "ba"])
+
+
+@given(
+    st.lists(st.tuples(st.booleans(), st.lists(_part, min_size=1, max_size=4)), min_size=1, max_size=6),
+    st.lists(_name, max_size=3),
+    _name,
+)
+def test_files_of_a_folder_are_ignored_as_one_by_one(
+    lines: list[tuple[bool, list[str]]], folders: list[str], name: str
+) -> None:
+    rules = matcher(*("!" * exception + "/".join(parts) for exception, parts in lines))
+    within, folder = rules.top, ""
+    for each in folders:
+        folder = f"{folder}/{each}" if folder else each
+        within = rules.decide(folder, within)[1]
+    path = f"{folder}/{name}" if folder else name
+    assert rules.files_of(folder, within)(name) == rules.decide(path, within)[0]
 
 
 def test_a_folder_can_be_skipped_when_no_exception_lies_below() -> None:

@@ -266,16 +266,18 @@ class LocalFiles:
     ) -> Iterator["os.DirEntry[str]"]:
         """Entries that are not left out; `inner` receives what the folders among them pass on."""
         prefix = f"{path}/" if path else ""
+        is_ignored = ignore.files_of(path, within)
         for entry in entries:
-            below = prefix + entry.name
-            ignored, passed = ignore.decide(below, within)
-            if entry.is_dir(follow_symlinks=False):
+            if not entry.is_dir(follow_symlinks=False):
+                left_out = is_ignored(entry.name)
+            else:
+                below = prefix + entry.name
+                left_out, passed = ignore.decide(below, within)
                 inner[entry.name] = passed
-                if ignored and (ignore.can_skip(below) or not self._keeps_something(below, ignore, passed)):
-                    continue
-            elif ignored:
-                continue
-            yield entry
+                if left_out and not ignore.can_skip(below):
+                    left_out = not self._keeps_something(below, ignore, passed)
+            if not left_out:
+                yield entry
 
     def _keeps_something(self, path: str, ignore: IgnoreMatcher, within: int) -> bool:
         """Whether an exception of the ignore file brings back anything below an ignored folder."""

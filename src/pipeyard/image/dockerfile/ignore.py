@@ -16,14 +16,12 @@ import re
 import warnings
 from collections.abc import Callable
 
-from msgspec import Struct
-
 from pipeyard.errors import DockerfileError, Place, located
+from pipeyard.image.dockerfile.ignored_names import SPECIAL, Pattern, Run, ignored_names, runs_of
 from pipeyard.image.dockerfile.lines import LINE_LIMIT, SPACES
 from pipeyard.image.dockerfile.path_pattern import PathPattern, compile_automaton, translate
 from pipeyard.image.dockerfile.wildcard import check_wildcard
 
-_SPECIAL = frozenset("*[]?^\\")
 _FEW_QUANTIFIERS = 3
 
 PATTERNS_LIMIT = 200_000
@@ -31,15 +29,6 @@ PATTERNS_LIMIT = 200_000
 
 WILDCARDS_LIMIT = 400_000
 """Characters of all different patterns of a file that are more than a path. Beyond, reading them takes seconds."""
-
-
-class Pattern(Struct, frozen=True):
-    """One line that says something. `text` is cleaned and without `!`."""
-
-    text: str
-    exception: bool
-    place: Place
-    matches: Callable[[str], bool]
 
 
 class IgnoreMatcher:
@@ -50,9 +39,10 @@ class IgnoreMatcher:
 
     def __init__(self, patterns: tuple[Pattern, ...]) -> None:
         self.patterns = patterns
+        self._runs: list[Run] | None = None
         self._exceptions = [pattern for pattern in patterns if pattern.exception]
         below = [_without_trailing_glob(pattern.text) + "/" for pattern in self._exceptions]
-        self._exception_prefixes = tuple(below) if not any(_SPECIAL & set(text) for text in below) else None
+        self._exception_prefixes = tuple(below) if not any(SPECIAL & set(text) for text in below) else None
 
     @property
     def has_exceptions(self) -> bool:
@@ -88,6 +78,16 @@ class IgnoreMatcher:
                 ignored = not pattern.exception
             bit <<= 1
         return ignored, matched
+
+    def files_of(self, folder: str, within: int) -> Callable[[str], bool]:
+        """What `decide` answers first for the files directly in a folder, asked by their names alone.
+
+        Most paths of a large context are files: what can be known of their folder is looked at once, and of the
+        patterns that follow each other and say the same only whether one matches. The last one that does decides.
+        """
+        if self._runs is None:
+            self._runs = runs_of(self.patterns)
+        return ignored_names(self._runs, folder, within)
 
     def can_skip(self, folder: str) -> bool:
         """Whether no exception can bring back anything below a folder that is ignored."""
@@ -135,7 +135,7 @@ class _Matchers:
         """Raises DockerfileError for a pattern that is none, or one too many."""
         known = self._known.get(text)
         if known is None:
-            if not _SPECIAL.isdisjoint(text):
+            if not SPECIAL.isdisjoint(text):
                 self._characters += len(text)
                 if self._characters > WILDCARDS_LIMIT:
                     raise DockerfileError(
@@ -181,7 +181,7 @@ def _without_trailing_glob(text: str) -> str:
 
 
 def _matcher(text: str) -> Callable[[str], bool]:
-    if _SPECIAL.isdisjoint(text):
+    if SPECIAL.isdisjoint(text):
         return text.__eq__
     pattern = translate(text)
     if pattern.kind == "exact":

@@ -37,6 +37,7 @@ def test_a_wrong_template_is_refused_at_its_line(yard: Yard, old: str, new: str,
     [
         (["--parameter", "Nope=1"], "Nope"),
         (["--parameter", "Nope"], "NAME=VALUE"),
+        (["--source", "app"], "ACTION=FOLDER"),
         (["--source", "Checkout=missing"], "--source Checkout: error: there is no folder"),
         (["--source", "Checkout=app#nowhere"], "--source Checkout: error: "),
         (["--source", "Checkout=app#nowhere"], "its branches: main"),

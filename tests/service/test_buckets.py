@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeyard.errors import InputError
@@ -110,6 +110,7 @@ GOOD = made(("a", b"content " * 20, 0o644), ("b/c", b"x", 0o755), ("l", b"a", LI
 
 
 @given(at=st.integers(0, len(GOOD) - 1), byte=st.integers(0, 255))
+@example(at=GOOD.rindex(b"a"), byte=0)  # no name is left
 def test_no_changed_byte_of_a_zip_is_a_fault(tmp_path_factory: pytest.TempPathFactory, at: int, byte: int) -> None:
     folder = tmp_path_factory.mktemp("zip")
     (folder / "packed").write_bytes(GOOD[:at] + bytes([byte]) + GOOD[at + 1 :])

@@ -15,6 +15,8 @@ from pipeyard.errors import Problem
 from pipeyard.service.outcome import Outcome
 from pipeyard.service.preflight import RunRequest
 
+_SOURCE = "ACTION=FOLDER|URL[#REF]"
+
 
 @click.command("run", cls=DefinitionCommand)
 @definition_inputs
@@ -23,7 +25,7 @@ from pipeyard.service.preflight import RunRequest
     "--source",
     "sources",
     multiple=True,
-    metavar="ACTION=FOLDER|URL[#REF]",
+    metavar=_SOURCE,
     help="The git repository of a source action; of an ECR source, an image's name; of an S3 source, a file or folder.",
 )
 @click.option("--variable", "variables", multiple=True, metavar="NAME=VALUE", help="A pipeline variable.")
@@ -53,7 +55,7 @@ def command(
     inputs = inputs_from(settings, parameters, terraform_variables, planning=only_plan)
     request = RunRequest(
         pipeline=pipeline,
-        sources=pairs(sources, "--source"),
+        sources=pairs(sources, "--source", form=_SOURCE, hint="--plan shows the source actions"),
         variables=pairs(variables, "--variable"),
         publish=publish or "",
         until=until,

@@ -60,12 +60,12 @@ def stopped_by_signals() -> Iterator[StopSignal]:
             signal.signal(number, handler)
 
 
-def pairs(texts: tuple[str, ...], option: str) -> dict[str, str]:
+def pairs(texts: tuple[str, ...], option: str, *, form: str = "NAME=VALUE", hint: str = "") -> dict[str, str]:
     """`K=V` texts as a table. Raises InputError for a text without `=` or without a key."""
     out = {}
     for text in texts:
         key, equals, value = text.partition("=")
         if not equals or not key:
-            raise InputError(f"{option} {text!r} is not of the form NAME=VALUE")
+            raise InputError(f"{option} {text!r} is not of the form {form}", hint=hint)
         out[key] = value
     return out

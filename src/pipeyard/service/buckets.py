@@ -157,6 +157,8 @@ def unpack(packed: Path, folder: Path) -> None:
                 raise InputError("the source is too large to be unpacked")
             links = []
             for entry in entries:
+                if not entry.filename:  # zipfile cuts names at their first NUL
+                    raise InputError("a file of the source has no name")
                 if entry.is_dir():
                     _below(folder, entry.filename).mkdir(parents=True, exist_ok=True)
                     continue
